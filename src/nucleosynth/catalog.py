@@ -1,0 +1,119 @@
+"""THE index of what there is: name -> lazily imported object, one line, paper, licence.
+
+The command line's choices, `nucleosynth list`, the README's table and the contract tests all derive from here. To add a
+data set, method, metric or format: one file, and one line below. Nothing here imports anything until it is asked for.
+"""
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Literal
+
+from nucleosynth.errors import unknown_name
+
+Kind = Literal["verb", "data set", "format", "method", "judge", "metric"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the catalog. `target` is "module:attribute" inside the package."""
+
+    name: str
+    target: str
+    line: str
+    paper: str = ""
+    licence: str = ""
+
+    def load(self) -> Any:
+        """Import and return the object."""
+        module, _, attribute = self.target.partition(":")
+        return getattr(import_module(f"nucleosynth.{module}"), attribute)
+
+
+CATALOG: dict[Kind, tuple[Entry, ...]] = {
+    "verb": (
+        Entry("demo", "verbs.demo:demo", "the whole street on drawn tissue, offline: pairs, judges, report"),
+        Entry("list", "verbs.list:list", "what there is: methods, data sets, formats, metrics"),
+        Entry("inspect", "verbs.inspect:inspect", "images, nuclei, classes, sizes, sources; a contact sheet"),
+        Entry("convert", "verbs.convert:convert", "data of any kind into a store or another format"),
+        Entry("fit", "verbs.fit:fit", "train a method on labelled tiles"),
+        Entry("generate", "verbs.generate:generate", "make pairs, or the missing side of given points, labels, images"),
+        Entry("score", "verbs.score:score", "compare predicted with true nuclei"),
+        Entry("study", "verbs.study:study", "what synthetic data are worth: judges trained with and without"),
+        Entry("cost", "verbs.cost:cost", "parameters and FLOPs of a method, counted"),
+    ),
+    "data set": (
+        Entry(
+            "consep",
+            "data.consep:read",
+            "CoNSeP: 41 H&E tiles of colon, 1000^2 at 40x, 7 classes",
+            "Graham et al., HoVer-Net, Medical Image Analysis 2019",
+            "cite the paper",
+        ),
+        Entry(
+            "folder", "data.folder:read", "your own: images/*.png, labels/*.png|tif|npy, classes/*.npy or classes.csv"
+        ),
+        Entry(
+            "phantom", "data.phantom:read", "drawn H&E tissue with exact labels; the embedded default", "", "CC0-1.0"
+        ),
+        Entry("store", "data.store:read", "a Parquet store written by this program"),
+    ),
+    "format": (
+        Entry("store", "data.store:write", "Parquet shards that datasets, DuckDB, pandas and Ray read as they are"),
+        Entry("folder", "formats.folder:write", "images/*.png, labels/*.png (16 bit), classes/*.npy"),
+    ),
+    "method": (
+        Entry(
+            "jointflow",
+            "methods.jointflow:JointFlow",
+            "one flow over image and label: every direction, few steps",
+            "nucleosynth",
+            "Apache-2.0",
+        ),
+    ),
+    "judge": (
+        Entry(
+            "hovernet",
+            "segmentation.hovernet:HoVerNet",
+            "simultaneous segmentation and classification of nuclei",
+            "Graham et al., HoVer-Net, Medical Image Analysis 2019",
+            "Apache-2.0",
+        ),
+    ),
+    "metric": (
+        Entry(
+            "instance",
+            "metrics.instance:scores",
+            "Dice, Dice2, AJI, AJI+, DQ, SQ, PQ of one pair of label maps",
+            "Kirillov et al., Panoptic segmentation, CVPR 2019; Kumar et al., IEEE TMI 2017",
+        ),
+        Entry(
+            "classification",
+            "metrics.classification:scores",
+            "F_d, Acc, F_c by paired centroids, pooled",
+            "Graham et al., HoVer-Net, Medical Image Analysis 2019",
+        ),
+        Entry(
+            "fsd",
+            "metrics.distribution:fsd",
+            "Frechet distance between class proportions in per cent",
+            "Min et al., CoSyn, ECCV 2024",
+        ),
+    ),
+}
+
+
+def find(kind: Kind, name: str) -> Entry:
+    """The entry of that name.
+
+    Raises:
+        UserError: no such name; the message gives the nearest one.
+    """
+    for entry in CATALOG[kind]:
+        if entry.name == name:
+            return entry
+    raise unknown_name(kind, name, (entry.name for entry in CATALOG[kind]))
+
+
+def load(kind: Kind, name: str) -> Any:
+    """Import and return the object of that name."""
+    return find(kind, name).load()

@@ -1,0 +1,85 @@
+"""Settings: frozen pydantic models, filled from a preset, then a TOML file, then the command line.
+
+An unknown key is an error that names the nearest known one; the resolved settings go into the run's record.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from nucleosynth.errors import UserError, unknown_name
+
+
+class Settings(BaseModel):
+    """Base of every component's settings: frozen, no unknown keys, documented field by field."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def preset(presets: Mapping[str, S], name: str, where: str = "") -> S:
+    """The preset of that name.
+
+    Raises:
+        UserError: no such preset; the message gives the nearest one.
+    """
+    if name not in presets:
+        raise unknown_name("preset", name, presets, where)
+    return presets[name]
+
+
+def resolve(base: S, changes: Mapping[str, Any], where: str) -> S:
+    """`base` with some values changed; nested models take nested tables, or dotted keys ("network.width").
+
+    Raises:
+        UserError: an unknown key (with the nearest known one) or a value of the wrong type or range.
+    """
+    table = base.model_dump()
+    for key, value in changes.items():
+        _put(table, type(base), key.split("."), value, where)
+    try:
+        return type(base).model_validate(table)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise UserError(
+            f"a bad value for {key!r}", expected=first["msg"], got=repr(first["input"]), where=where
+        ) from error
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """A TOML file as a table.
+
+    Raises:
+        UserError: no such file, or not TOML; the message has the line.
+    """
+    try:
+        return tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        raise UserError(
+            "no such file", expected="a TOML file of settings", got="nothing there", where=str(path)
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError("not a TOML file", expected="TOML", got=str(error), where=str(path)) from error
+
+
+def _put(table: dict[str, Any], model: type[BaseModel], keys: list[str], value: Any, where: str) -> None:
+    name, *rest = keys
+    if name not in model.model_fields:
+        raise unknown_name("setting", name, model.model_fields, where)
+    inner = model.model_fields[name].annotation
+    nested = isinstance(inner, type) and issubclass(inner, BaseModel)
+    if rest and nested:
+        _put(table[name], inner, rest, value, where)
+    elif nested and isinstance(value, Mapping):
+        for key, part in value.items():
+            _put(table[name], inner, key.split("."), part, where)
+    elif rest:
+        raise UserError(f"{name!r} has no parts", expected=f"a value for {name!r}", got=".".join(keys), where=where)
+    else:
+        table[name] = value

@@ -1,0 +1,90 @@
+"""The contract of every generator. One paper, one file; tests/contracts/test_methods.py holds all of them to it.
+
+    method = catalog.load("method", name)
+    fitted = method.fit(samples, method.presets["tiny"], run)     # resumes where `run` says so
+    fitted = method.load(run)                                     # later, from the run folder
+    for sample in fitted.generate(fitted.default_conditions(seed), seed, count=64): ...
+
+Sample k depends on (seed, k) and condition k alone: not on how many are made, nor on what shares its batch.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import ClassVar, Protocol, Self
+
+from pydantic import BaseModel, ConfigDict
+
+from nucleosynth.config import Settings
+from nucleosynth.run import Run
+from nucleosynth.sample import Condition, Sample
+
+
+class StageCost(BaseModel):
+    """What one network of a method costs for one pair; counted on shapes alone. 1 multiply-add = 2 FLOP."""
+
+    model_config = ConfigDict(frozen=True)
+    name: str
+    parameters: int
+    """Parameters that generation uses."""
+    gflop_per_evaluation: float
+    """One plain pass."""
+    gflop_once: float
+    """What is computed once a sample."""
+    gflop_cached: float
+    """A pass after that."""
+    evaluations: int
+    """Passes a pair, as sampled by default; a guided step is two."""
+
+    @property
+    def gflop(self) -> float:
+        """This stage's GFLOP for one pair."""
+        return self.gflop_once + self.gflop_cached * self.evaluations
+
+
+class Method(Protocol):
+    """A generator of labelled tiles."""
+
+    name: ClassVar[str]
+    needs: ClassVar[frozenset[str]]
+    """Fields of a Condition without which it cannot generate."""
+    takes: ClassVar[frozenset[str]]
+    """Fields of a Condition that it follows; `needs` among them."""
+    stages: ClassVar[tuple[str, ...]]
+    """Names of its stages in the order of training; each has its own checkpoint."""
+    presets: ClassVar[Mapping[str, Settings]]
+    """Named settings, "tiny" among them."""
+
+    @classmethod
+    def fit(cls, samples: Sequence[Sample], settings: Settings, run: Run) -> Self:
+        """Train on `samples` within `run.record.budget`; goes on from the run's checkpoints if `run.resume`."""
+
+    @classmethod
+    def load(cls, run: Run) -> Self:
+        """The trained method of a run folder.
+
+        Raises:
+            UserError: the run is of another method, or has no checkpoint.
+        """
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(h w) in px of a tile that it makes when nothing else is asked."""
+
+    @property
+    def mpp(self) -> float | None:
+        """Micrometres per pixel of what it makes."""
+
+    def default_conditions(self, seed: int, start: int = 0) -> Iterator[Condition]:
+        """Endless conditions start, start + 1, ... for generation when the user gives none."""
+
+    def generate(
+        self, conditions: Iterator[Condition], seed: int, *, count: int, start: int = 0, batch: int = 16
+    ) -> Iterator[Sample]:
+        """Samples start .. start + count - 1, one for each of the first `count` conditions, as they are made.
+
+        A side that a condition gives (image, or instances) is kept as it is; the other is made.
+        `start` is a multiple of `batch`.
+        """
+
+    @classmethod
+    def cost(cls, settings: Settings, size: int, classes: int) -> list[StageCost]:
+        """What each stage costs for a pair of size^2 with that many classes."""

@@ -1,0 +1,285 @@
+"""The three things that travel down the street: Sample, Layout and Condition.
+
+A Sample is one tile with everything known of it; a Layout is a point pattern of nuclei; a Condition is what a method
+may be given. All are validated when they are built; the square's eight symmetries and crops are
+exact for every field.
+
+Axes: arrays are (h w ...), y down, x right, in pixels. Pixel centres have integer coordinates, so a tile spans
+x in [-0.5, w - 0.5]. Images are uint8 RGB. Nucleus k of an instance map has its class in `classes[k - 1]`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nucleosynth.errors import UserError
+
+Image = NDArray[np.uint8]
+"""(h w 3) uint8, RGB, 0..255."""
+Instances = NDArray[np.int32]
+"""(h w) int32, 0 background, nucleus ids from 1."""
+Classes = NDArray[np.uint8]
+"""(n,) uint8: 1..C, or 0 for a nucleus of unknown type."""
+LabelledAs = Literal["masks", "points", "derived"]
+Symmetry = int
+"""0..7: rotate by 90 degrees counter-clockwise (symmetry % 4) times, then flip left-right if symmetry >= 4."""
+
+
+def transform_array(array: NDArray[Any], symmetry: Symmetry) -> NDArray[Any]:
+    """One of the square's eight symmetries on the first two axes of an array (a copy, C-contiguous)."""
+    turned = np.rot90(array, symmetry % 4)
+    return np.ascontiguousarray(turned[:, ::-1] if symmetry >= 4 else turned)
+
+
+def transform_points(xy: NDArray[np.float32], size: tuple[int, int], symmetry: Symmetry) -> NDArray[np.float32]:
+    """The same symmetry on points: xy (m 2) in px of a tile of `size` (h w); pixel centres land on pixel centres."""
+    x, y = xy[:, 0], xy[:, 1]
+    height, width = size
+    for _ in range(symmetry % 4):
+        x, y = y, width - 1 - x
+        height, width = width, height
+    if symmetry >= 4:
+        x = width - 1 - x
+    return np.stack([x, y], axis=1).astype(np.float32)
+
+
+def without_gaps(instances: NDArray[Any], classes: Classes) -> tuple[Instances, Classes]:
+    """Renumber the ids that occur to 1..n in ascending order; `classes` (indexed by old id - 1) follows.
+
+    Example:
+        >>> without_gaps(np.array([[0, 3]]), np.array([1, 1, 2], np.uint8))
+        (array([[0, 1]], dtype=int32), array([2], dtype=uint8))
+    """
+    present = np.unique(instances)
+    present = present[present > 0]
+    lookup = np.zeros(int(present[-1]) + 1 if len(present) else 1, np.int32)
+    lookup[present] = np.arange(1, len(present) + 1)
+    return lookup[instances], np.asarray(classes[present - 1], np.uint8)
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """A point pattern of nuclei: xy (m 2) float32 in px, classes (m,) uint8, of a tile of `size` (h w)."""
+
+    xy: NDArray[np.float32]
+    classes: Classes
+    size: tuple[int, int]
+    class_names: tuple[str, ...]
+    mpp: float | None = None
+
+    def __post_init__(self) -> None:
+        height, width = self.size
+        if self.xy.ndim != 2 or self.xy.shape[1] != 2 or self.xy.dtype != np.float32:
+            raise UserError("points are not a list of x, y", expected="float32 (m, 2)", got=_form(self.xy))
+        inside = (self.xy >= -0.5).all() and (self.xy <= np.array([width - 0.5, height - 0.5])).all()
+        if not inside:
+            raise UserError(
+                "a point lies outside its tile",
+                expected=f"x in [-0.5, {width - 0.5}], y in [-0.5, {height - 0.5}]",
+                got=f"x {self.xy[:, 0].min()}..{self.xy[:, 0].max()}, y {self.xy[:, 1].min()}..{self.xy[:, 1].max()}",
+                mend="clip the points, or give the size of the tile that they belong to",
+            )
+        _check_classes(self.classes, len(self.xy), self.class_names, "")
+
+    def transform(self, symmetry: Symmetry) -> "Layout":
+        """One of the square's eight symmetries."""
+        size = self.size[::-1] if symmetry % 2 else self.size
+        return replace(self, xy=transform_points(self.xy, self.size, symmetry), size=size)
+
+    def crop(self, top: int, left: int, height: int, width: int) -> "Layout":
+        """The points inside a window, in the window's coordinates."""
+        xy = self.xy - np.array([left, top], np.float32)
+        keep = (xy >= -0.5).all(axis=1) & (xy < np.array([width - 0.5, height - 0.5])).all(axis=1)
+        return replace(self, xy=xy[keep], classes=self.classes[keep], size=(height, width))
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One labelled tile. See the module for axes and units; `mpp` is micrometres per pixel, None where unknown.
+
+    instances: ids 1..n without gaps; classes: entry k - 1 for nucleus k, 0 = unknown type (counts for segmentation,
+    masked in type losses and scores). source: the slide or patient, a unit that no split cuts. labelled_as: "masks",
+    "points" (then `points` holds them) or "derived" (masks grown from points: never a judge's truth unsaid).
+    provenance: {"kind": "real"} or {"kind": "synthetic", generator, checkpoint, seed, k, condition, training_sources}.
+
+    Raises:
+        UserError: a field is of the wrong shape, type or range, or two fields contradict each other.
+    """
+
+    sample_id: str
+    image: Image
+    instances: Instances
+    classes: Classes
+    class_names: tuple[str, ...]
+    source: str
+    mpp: float | None = None
+    tissue: str = "unknown"
+    stain: str = "H&E"
+    split: str = ""
+    caption: str = ""
+    licence: str = "unknown"
+    labelled_as: LabelledAs = "masks"
+    points: Layout | None = None
+    quality: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=lambda: {"kind": "real"})
+
+    def __post_init__(self) -> None:
+        where = f"sample {self.sample_id!r}"
+        _check_image(self.image, where)
+        if self.instances.shape != self.image.shape[:2]:
+            raise UserError(
+                "label and image differ in size",
+                expected=f"an instance map of {self.image.shape[:2]}, as the image",
+                got=str(self.instances.shape),
+                where=where,
+                mend="pair the label with the image that it was drawn on, or resample one of them",
+            )
+        nuclei = check_instances(self.instances, where)
+        _check_classes(self.classes, nuclei, self.class_names, where)
+        if not self.sample_id or not self.source:
+            raise UserError(
+                "a sample without a name", expected="sample_id and source", got="an empty text", where=where
+            )
+        if self.mpp is not None and not self.mpp > 0:
+            raise UserError(
+                "bad resolution", expected="mpp > 0 (micrometres per pixel)", got=str(self.mpp), where=where
+            )
+        if self.labelled_as == "points" and self.points is None:
+            raise UserError("no points", expected="points, as labelled_as says", got="None", where=where)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(h w) in px."""
+        return self.instances.shape[0], self.instances.shape[1]
+
+    def transform(self, symmetry: Symmetry) -> "Sample":
+        """One of the square's eight symmetries, exact for every field."""
+        return replace(
+            self,
+            image=transform_array(self.image, symmetry),
+            instances=transform_array(self.instances, symmetry),
+            points=self.points.transform(symmetry) if self.points else None,
+        )
+
+    def flip(self) -> "Sample":
+        """Mirror left and right."""
+        return self.transform(4)
+
+    def rotate(self, quarter_turns: int) -> "Sample":
+        """Rotate counter-clockwise by quarter turns."""
+        return self.transform(quarter_turns % 4)
+
+    def crop(self, top: int, left: int, height: int, width: int) -> "Sample":
+        """The window [top, top + height) x [left, left + width), ids renumbered without gaps.
+
+        Raises:
+            UserError: the window leaves the tile.
+        """
+        if min(top, left) < 0 or height < 1 or width < 1 or top + height > self.size[0] or left + width > self.size[1]:
+            raise UserError(
+                "the window leaves the tile",
+                expected=f"a window inside {self.size}",
+                got=f"top {top}, left {left}, height {height}, width {width}",
+                where=f"sample {self.sample_id!r}",
+            )
+        window = np.s_[top : top + height, left : left + width]
+        instances, classes = without_gaps(self.instances[window], self.classes)
+        return replace(
+            self,
+            image=np.ascontiguousarray(self.image[window]),
+            instances=instances,
+            classes=classes,
+            points=self.points.crop(top, left, height, width) if self.points else None,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Condition:
+    """What a method may be given; every field but the size is optional, None where nothing is asked.
+
+    size: (h w) in px at `mpp`; known: (h w) bool, True where a pixel of the given image or label is to be kept;
+    counts: (C,) nuclei wanted of each class; name and source: where it comes from ("" when it is made up).
+    """
+
+    size: tuple[int, int]
+    mpp: float | None = None
+    class_names: tuple[str, ...] = ()
+    tissue: str | None = None
+    stain: str | None = None
+    points: Layout | None = None
+    instances: Instances | None = None
+    classes: Classes | None = None
+    image: Image | None = None
+    known: NDArray[np.bool_] | None = None
+    caption: str | None = None
+    counts: NDArray[np.int64] | None = None
+    name: str = ""
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        where = f"condition {self.name!r}"
+        for label, array in (("image", self.image), ("instances", self.instances), ("known", self.known)):
+            if array is not None and array.shape[:2] != self.size:
+                raise UserError(f"{label} of another size", expected=str(self.size), got=str(array.shape), where=where)
+        if self.points is not None and self.points.size != self.size:
+            raise UserError("points of another size", expected=str(self.size), got=str(self.points.size), where=where)
+        if self.image is not None:
+            _check_image(self.image, where)
+        if (self.instances is None) != (self.classes is None):
+            raise UserError("half a label", expected="instances and classes together", got="one of them", where=where)
+        if self.instances is not None and self.classes is not None:
+            _check_classes(self.classes, check_instances(self.instances, where), self.class_names, where)
+
+    def given(self) -> frozenset[str]:
+        """The names of the fields that ask for something (size, mpp and names apart)."""
+        names = ("tissue", "stain", "points", "instances", "image", "known", "caption", "counts")
+        return frozenset(name for name in names if getattr(self, name) is not None)
+
+
+def check_instances(instances: NDArray[Any], where: str) -> int:
+    """The number of nuclei of a valid instance map.
+
+    Raises:
+        UserError: not int32, not 2-D, a negative id, or ids with gaps.
+    """
+    if instances.ndim != 2 or instances.dtype != np.int32:
+        mend = "store instance ids as integers" if instances.dtype.kind == "f" else "convert with .astype(np.int32)"
+        raise UserError("not an instance map", expected="int32 (h, w)", got=_form(instances), where=where, mend=mend)
+    low = int(instances.min(initial=0))
+    if low < 0:
+        raise UserError("a negative id", expected="0 background, nuclei from 1", got=str(low), where=where)
+    sizes = np.bincount(instances.ravel(), minlength=1)[1:]
+    if not sizes.all():
+        raise UserError(
+            "ids with gaps",
+            expected=f"ids 1..{np.count_nonzero(sizes)}",
+            got=f"largest id {len(sizes)}, id {int(np.argmin(sizes)) + 1} missing",
+            where=where,
+            mend="renumber with nucleosynth.sample.without_gaps",
+        )
+    return len(sizes)
+
+
+def _check_image(image: NDArray[Any], where: str) -> None:
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
+        raise UserError("not an RGB image", expected="uint8 (h, w, 3)", got=_form(image), where=where)
+
+
+def _check_classes(classes: NDArray[Any], nuclei: int, class_names: tuple[str, ...], where: str) -> None:
+    if classes.shape != (nuclei,) or classes.dtype != np.uint8:
+        raise UserError("classes do not fit the nuclei", expected=f"uint8 ({nuclei},)", got=_form(classes), where=where)
+    if nuclei and int(classes.max()) > len(class_names):
+        raise UserError(
+            "a class out of range",
+            expected=f"0 (unknown) or 1..{len(class_names)} ({', '.join(class_names) or 'no class is named'})",
+            got=f"class {int(classes.max())} of nucleus {int(classes.argmax()) + 1}",
+            where=where,
+            mend="name all classes, or correct the label",
+        )
+
+
+def _form(array: NDArray[Any]) -> str:
+    return f"{array.dtype} {array.shape}"
