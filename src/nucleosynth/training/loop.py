@@ -1,0 +1,167 @@
+"""The one training loop: explicit steps, a budget in steps or minutes, exact resume, Ctrl-C that loses nothing.
+
+Randomness of step i comes from (seed, i) alone: the batch by `batch_at(i)`, the rest by seeding torch before the step.
+So a resumed run equals an uninterrupted one without any generator's state. (Under a budget in minutes the number of
+steps, and with it the decay of the learning rate, depends on the machine; give steps where two runs must be equal.)
+"""
+
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from nucleosynth.errors import Interrupted
+from nucleosynth.progress import progress
+from nucleosynth.run import Budget, Run
+from nucleosynth.seeds import seed_of
+from nucleosynth.training import checkpoint
+from nucleosynth.training.checkpoint import Moment
+
+SAVE_EVERY_S = 120.0
+LOG_EVERY = 25
+PICTURES = (0.1, 0.25, 0.5, 0.75, 1.0)
+"""Shares of the budget at which a contact sheet is made."""
+
+
+class Stage(Protocol):
+    """One network, or one game of networks, that is trained and saved together.
+
+    modules: everything to save, moving averages included; optimisers: by name.
+    """
+
+    name: str
+    modules: Mapping[str, nn.Module]
+    optimisers: Mapping[str, Optimizer]
+
+    def setup(self, fabric: Fabric) -> None:
+        """Put networks and optimisers on the device (fabric.setup)."""
+
+    def step(self, fabric: Fabric, batch: Any, moment: Moment) -> dict[str, Tensor]:
+        """One whole step (forward, fabric.backward, optimisers, averages); returns losses to log."""
+
+
+def train(
+    stage: Stage,
+    batch_at: Callable[[int], Any],
+    *,
+    budget: Budget,
+    run: Run,
+    fabric: Fabric,
+    picture: Callable[[int], None] | None = None,
+    workers: int = 2,
+) -> Moment:
+    """Train a stage until its budget is used; checkpoints, log and pictures go into the run folder.
+
+    batch_at: step -> batch, a pure function of the step, called in worker threads. picture: called with the step at
+    `PICTURES`. With `run.resume`, goes on from the stage's checkpoint where there is one.
+
+    Raises:
+        Interrupted: Ctrl-C; the state is saved and the message says how to go on.
+    """
+    owner, path = f"{run.record.method}/{stage.name}", run.checkpoint(stage.name)
+    stage.setup(fabric)
+    resumed = run.resume and path.exists()
+    moment = checkpoint.load(path, owner, stage.modules, stage.optimisers) if resumed else Moment()
+
+    def save(moment: Moment) -> None:
+        if fabric.is_global_zero:
+            checkpoint.save(path, owner, stage.modules, stage.optimisers, moment)
+
+    clock = _Clock(budget, moment)
+    saved = time.monotonic()
+    with (
+        _stop_flag() as stop,
+        progress(f"{owner}", 1.0) as report,
+        _Ahead(batch_at, fabric, moment.step, workers) as batches,
+    ):
+        while moment.progress < 1:
+            torch.manual_seed(seed_of(run.record.seed, moment.step, fabric.global_rank))
+            losses = stage.step(fabric, batches.get(moment.step), moment)
+            before, moment = moment, clock.after(moment.step + 1)
+            if moment.step % LOG_EVERY == 0 or moment.progress >= 1:
+                values = {name: float(value) for name, value in losses.items()}
+                run.log(stage.name, moment.step, {"seconds": round(moment.seconds, 2), **values})
+                report(moment.progress, f"step {moment.step}  " + "  ".join(f"{k} {v:.4f}" for k, v in values.items()))
+            if (
+                picture
+                and fabric.is_global_zero
+                and any(before.progress < share <= moment.progress for share in PICTURES)
+            ):
+                picture(moment.step)
+            if time.monotonic() - saved > SAVE_EVERY_S:
+                save(moment)
+                saved = time.monotonic()
+            if stop():
+                save(moment)
+                words = f"stopped at step {moment.step}, all saved in {run.folder}"
+                raise Interrupted(f"{words}; go on with the same command and --resume")
+    save(moment)
+    return moment
+
+
+class _Clock:
+    """Turns steps or wall time into the share of the budget that is used; time before a resume counts."""
+
+    def __init__(self, budget: Budget, moment: Moment) -> None:
+        self._budget = budget
+        self._began = time.monotonic() - moment.seconds
+
+    def after(self, step: int) -> Moment:
+        seconds = time.monotonic() - self._began
+        if self._budget.steps is not None:
+            share = step / self._budget.steps
+        else:
+            assert self._budget.minutes is not None, "a Budget has steps or minutes"
+            share = seconds / (60 * self._budget.minutes)
+        return Moment(step, seconds, min(share, 1.0))
+
+
+class _Ahead:
+    """Makes the next batches in worker threads while the network works on this one."""
+
+    def __init__(self, batch_at: Callable[[int], Any], fabric: Fabric, first: int, workers: int) -> None:
+        self._make = lambda step: batch_at(step * fabric.world_size + fabric.global_rank)
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="batches")
+        self._depth = workers + 1
+        self._waiting: dict[int, Future[Any]] = {
+            step: self._pool.submit(self._make, step) for step in range(first, first + self._depth)
+        }
+
+    def get(self, step: int) -> Any:
+        self._waiting[step + self._depth] = self._pool.submit(self._make, step + self._depth)
+        return self._waiting.pop(step).result()
+
+    def __enter__(self) -> "_Ahead":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _stop_flag() -> Iterator[Callable[[], bool]]:
+    """While open, Ctrl-C sets a flag instead of raising, so that a step is never cut in half; a second one raises."""
+    asked = False
+
+    def ask(_signal: int, _frame: object) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+
+    try:
+        before = signal.signal(signal.SIGINT, ask)
+    except ValueError:  # not the main thread: nobody can press Ctrl-C here
+        yield lambda: False
+        return
+    try:
+        yield lambda: asked
+    finally:
+        signal.signal(signal.SIGINT, before)
