@@ -1,0 +1,7 @@
+"""`python -m nucleosynth`."""
+
+import sys
+
+from nucleosynth.cli import main
+
+sys.exit(main())

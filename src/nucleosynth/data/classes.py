@@ -1,0 +1,38 @@
+"""Classes by name: what is the same class in two data sets is decided by its name alone."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from nucleosynth.errors import UserError
+from nucleosynth.sample import Classes, Sample
+
+
+def renamed(sample: Sample, class_names: tuple[str, ...]) -> Sample:
+    """The sample with its classes numbered as in another list of names; a merge never happens here.
+
+    Raises:
+        UserError: a nucleus of a class that the list has not.
+    """
+    if sample.class_names == class_names:
+        return sample
+    lost = {sample.class_names[kind - 1] for kind in np.unique(sample.classes) if kind} - set(class_names)
+    if lost:
+        raise UserError(
+            "classes that are not known here",
+            expected=", ".join(class_names),
+            got=", ".join(sorted(lost)),
+            where=f"sample {sample.sample_id!r}",
+            mend="use data of the same classes, or rename them",
+        )
+    number = np.array(
+        [0, *(class_names.index(name) + 1 if name in class_names else 0 for name in sample.class_names)], np.uint8
+    )
+    points = sample.points and replace(
+        sample.points, classes=_numbered(sample.points.classes, number), class_names=class_names
+    )
+    return replace(sample, classes=_numbered(sample.classes, number), class_names=class_names, points=points)
+
+
+def _numbered(classes: Classes, number: Classes) -> Classes:
+    return np.asarray(number[classes], np.uint8)

@@ -1,0 +1,92 @@
+"""Training crops, drawn fairly from tiles of any size that are coded once.
+
+Every pixel of every tile is as likely as any other; crop i of a batch is a pure function of the generator it is given.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nucleosynth.conditions.coding import LabelCoding
+from nucleosynth.conditions.points import from_instances, gaussian_splats
+from nucleosynth.data.tiles import pad_to
+from nucleosynth.sample import Layout, Sample, transform_array
+
+
+@dataclass(frozen=True)
+class CodedBatch:
+    """Crops as a network takes them, float32 (b c h w).
+
+    image: RGB in [-1, 1]; label: the coding's channels; typed: (b 1 h w), 0 in nuclei of unknown type, else 1; points:
+    splats of the centroids (all nuclei, then each class of the coding).
+    """
+
+    image: NDArray[np.float32]
+    label: NDArray[np.float32]
+    typed: NDArray[np.float32]
+    points: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class _Tile:
+    image: NDArray[np.uint8]
+    label: NDArray[np.float16]
+    typed: NDArray[np.bool_]
+    points: Layout
+
+
+@dataclass(frozen=True)
+class Colours:
+    """Mean and spread of each RGB channel, of values in [-1, 1]."""
+
+    mean: tuple[float, ...]
+    spread: tuple[float, ...]
+
+
+class CodedTiles:
+    """Tiles at one resolution, coded once and kept in memory (label channels in half precision)."""
+
+    def __init__(self, samples: Sequence[Sample], coding: LabelCoding, size: int, splat_px: float) -> None:
+        """samples: at the resolution to train at; size: side of the crops in px; smaller tiles are mirrored."""
+        self.coding, self.size, self.splat_px = coding, size, splat_px
+        self._tiles = [self._code(pad_to(sample, size)) for sample in samples]
+        areas = np.array([tile.typed.size for tile in self._tiles], np.float64)
+        self._share = areas / areas.sum()
+
+    def batch(self, generator: np.random.Generator, count: int) -> CodedBatch:
+        """That many crops, each under one of the square's eight symmetries."""
+        image, label, typed, points = zip(*(self._crop(generator) for _ in range(count)), strict=True)
+        return CodedBatch(np.stack(image), np.stack(label), np.stack(typed), np.stack(points))
+
+    def _crop(self, generator: np.random.Generator) -> tuple[NDArray[np.float32], ...]:
+        tile = self._tiles[generator.choice(len(self._tiles), p=self._share)]
+        top, left = (int(generator.integers(0, extent - self.size + 1)) for extent in tile.typed.shape)
+        symmetry = int(generator.integers(8))
+        window = np.s_[top : top + self.size, left : left + self.size]
+        image = transform_array(tile.image[window], symmetry).transpose(2, 0, 1).astype(np.float32) / 127.5 - 1
+        label = self.coding.transform(tile.label[:, *window].astype(np.float32), symmetry)
+        typed = transform_array(tile.typed[window], symmetry)[None].astype(np.float32)
+        layout = tile.points.crop(top, left, self.size, self.size).transform(symmetry)
+        return image, label, typed, point_channels(layout, self.coding, self.splat_px)
+
+    def _code(self, sample: Sample) -> _Tile:
+        label = self.coding.encode(sample.instances, sample.classes).astype(np.float16)
+        unknown = np.concatenate([[False], sample.classes == 0])
+        return _Tile(sample.image, label, ~unknown[sample.instances], from_instances(sample))
+
+
+def colours_of(samples: Sequence[Sample]) -> Colours:
+    """The colours of some tiles."""
+    pixels = np.concatenate([sample.image.reshape(-1, 3)[::7] for sample in samples]) / 127.5 - 1
+    return Colours(tuple(pixels.mean(axis=0).tolist()), tuple(np.maximum(pixels.std(axis=0), 0.05).tolist()))
+
+
+def point_channels(layout: Layout, coding: LabelCoding, splat_px: float) -> NDArray[np.float32]:
+    """Splats of a layout for the classes of a coding: (1 + class channels, h, w); other classes are of unknown type."""
+    slots = np.zeros(256, np.uint8)
+    if coding.class_channels:
+        slots[np.array(coding.classes)] = np.arange(1, len(coding.classes) + 1)
+    names = tuple(layout.class_names[c - 1] for c in coding.classes) if coding.class_channels else ()
+    return gaussian_splats(replace(layout, classes=slots[layout.classes], class_names=names), splat_px)

@@ -1,0 +1,250 @@
+"""The user's own tiles, in a plain folder.
+
+    images/<name>.png|tif|jpg      8-bit RGB; <name> may contain folders ("slide_1/tile_7")
+    labels/<name>.png|tif|npy      instance map: 0 background, every nucleus one positive whole number; gaps are fine
+    classes/<name>.npy             the class of each nucleus, ids in ascending order; or instead
+    classes.csv                    name,id,class: a number, a class name, or "unknown"
+    meta.toml                      optional; meta.json of the same keys is what `convert --to folder` writes
+
+Classes are 1..C, 0 = unknown type. Without classes, every nucleus is a "nucleus". meta.toml holds class_names (else the
+words of classes.csv in alphabetical order, or "class 1".."class C"), mpp, tissue, stain, licence, source, split, and a
+table [tiles."<name>"] for a tile that differs. A tile is its own source ("folder/<folder>/<name>") unless a source is
+named: name the slide or patient wherever several tiles come from one, for splits never cut a source.
+
+Names, classes and settings are checked before the first tile is yielded; pixels as they are read.
+"""
+
+import csv
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+
+from nucleosynth import config
+from nucleosynth.config import Settings
+from nucleosynth.data.images import IMAGE_SUFFIXES, LABEL_SUFFIXES, ids, named_files, read_image, read_map, read_npy
+from nucleosynth.data.reader import existing_folder
+from nucleosynth.errors import UserError, unknown_name
+from nucleosynth.sample import Classes, LabelledAs, Layout, Sample, without_gaps
+
+UNKNOWN = "unknown"
+
+
+class Tile(Settings):
+    """What may be said of one tile, or of all; what is None is not said."""
+
+    mpp: float | None = None
+    """Micrometres per pixel."""
+    tissue: str | None = None
+    stain: str | None = None
+    licence: str | None = None
+    source: str | None = None
+    """The slide or patient."""
+    split: str | None = None
+    caption: str | None = None
+    labelled_as: LabelledAs | None = None
+    points: tuple[tuple[float, float, int], ...] | None = None
+    """x, y in px and class of each nucleus labelled by a point."""
+    quality: dict[str, Any] | None = None
+    provenance: dict[str, Any] | None = None
+
+
+class Meta(Tile):
+    """What meta.toml or meta.json may hold."""
+
+    class_names: tuple[str, ...] | None = None
+    tiles: dict[str, Tile] = Field(default_factory=dict)
+    """By name; a tile's own entry goes before the folder's."""
+    written_by: str | None = None
+    """Set in folders that `convert` made, the only ones that it may overwrite."""
+
+
+def read(where: str) -> Iterator[Sample]:
+    """Tiles of a plain folder, laid out as the module says, in natural order.
+
+    Raises:
+        UserError: no such folder; an image without its label or classes, or the reverse; a broken file; sizes that
+            differ; ids or classes out of range; an unknown key. The message names the file.
+    """
+    root = existing_folder(where, "a folder with images/ and labels/")
+    images, labels = named_files(root / "images", IMAGE_SUFFIXES), named_files(root / "labels", LABEL_SUFFIXES)
+    if not images and not labels:
+        raise UserError(
+            "no tiles in the folder",
+            expected="images/*.png|tif|jpg and labels/*.png|tif|npy",
+            got=", ".join(sorted(path.name for path in root.iterdir())) or "an empty folder",
+            where=str(root),
+            mend="see `nucleosynth list` for the layouts that are read",
+        )
+    _same_names("image", images, "label", labels)
+    meta = read_meta(root)
+    for name in meta.tiles:
+        if name not in images:
+            raise unknown_name("tile", name, images, str(root))
+    classes = _read_classes(root, images, meta.class_names)
+    for name, image in images.items():
+        yield _sample(root, name, image, labels[name], classes, meta)
+
+
+def read_meta(root: Path) -> Meta:
+    """What meta.toml or meta.json of a folder says; an empty Meta without them.
+
+    Raises:
+        UserError: both are there, a syntax error, an unknown key or a bad value.
+    """
+    toml, written = root / "meta.toml", root / "meta.json"
+    if toml.exists() and written.exists():
+        raise UserError(
+            "two files say the same", expected="meta.toml or meta.json", got="both", where=str(root), mend="remove one"
+        )
+    if toml.exists():
+        return config.resolve(Meta(), config.read_toml(toml), str(toml))
+    try:
+        table = json.loads(written.read_text()) if written.exists() else {}
+    except ValueError as error:
+        raise UserError("not a JSON file", expected="JSON", got=str(error), where=str(written)) from error
+    return config.resolve(Meta(), table, str(written))
+
+
+def _sample(root: Path, name: str, image: Path, label: Path, classes: "FolderClasses", meta: Meta) -> Sample:
+    instances = ids(read_map(label), str(label))
+    present = np.unique(instances[instances > 0])
+    by_id = np.zeros(int(present.max(initial=0)), np.uint8)
+    by_id[present - 1] = _of_nuclei(classes, name, present.tolist(), root)
+    instances, of_nuclei = without_gaps(instances, by_id)
+    said: dict[str, Any] = {"source": f"folder/{root.resolve().name}/{name}"}
+    said |= meta.model_dump(include=set(Tile.model_fields), exclude_none=True)
+    said |= meta.tiles.get(name, Tile()).model_dump(exclude_none=True)
+    if "points" in said:
+        height, width = instances.shape
+        said["points"] = _layout(said["points"], (height, width), classes.names, said.get("mpp"))
+    return Sample(name, read_image(image), instances, of_nuclei, classes.names, **said)
+
+
+def _layout(
+    points: tuple[tuple[float, float, int], ...], size: tuple[int, int], class_names: tuple[str, ...], mpp: float | None
+) -> Layout:
+    table = np.asarray(points, np.float64).reshape(-1, 3)
+    return Layout(table[:, :2].astype(np.float32), table[:, 2].astype(np.uint8), size, class_names, mpp)
+
+
+@dataclass(frozen=True)
+class FolderClasses:
+    """The classes of a folder: of the nuclei in ascending order of id, or by id; {} where a tile has none."""
+
+    names: tuple[str, ...]
+    ordered: Mapping[str, Classes] | None = None
+    by_id: Mapping[str, Mapping[int, int]] | None = None
+
+
+def _read_classes(root: Path, images: Mapping[str, Path], class_names: tuple[str, ...] | None) -> FolderClasses:
+    arrays, table = named_files(root / "classes", (".npy",)), root / "classes.csv"
+    if arrays and table.exists():
+        raise UserError(
+            "two files say the same", expected="classes/ or classes.csv", got="both", where=str(root), mend="remove one"
+        )
+    if table.exists():
+        return _read_csv(table, images, class_names)
+    if not arrays:
+        return FolderClasses(class_names[:1] if class_names else ("nucleus",))
+    _same_names("image", images, "list of classes", arrays)
+    ordered = {name: ids(read_npy(path).ravel(), str(path)) for name, path in arrays.items()}
+    largest = max(int(classes.max(initial=0)) for classes in ordered.values())
+    names = class_names or _numbered(largest)
+    for name, classes in ordered.items():
+        _in_range(int(classes.max(initial=0)), names, str(arrays[name]))
+    return FolderClasses(names, ordered={name: classes.astype(np.uint8) for name, classes in ordered.items()})
+
+
+def _read_csv(path: Path, images: Mapping[str, Path], class_names: tuple[str, ...] | None) -> FolderClasses:
+    with path.open(newline="") as file:
+        reader = csv.DictReader(file)
+        if reader.fieldnames is None or not {"name", "id", "class"} <= set(reader.fieldnames):
+            got = ",".join(reader.fieldnames or ())
+            raise UserError("not a list of classes", expected="the header name,id,class", got=got, where=str(path))
+        rows = [(f"{path}, line {reader.line_num}", row["name"], row["id"], row["class"]) for row in reader]
+    words = {word for _, _, _, word in rows if not word.isdigit() and word not in ("", UNKNOWN)}
+    largest = max((int(word) for _, _, _, word in rows if word.isdigit()), default=0)
+    names = class_names or tuple(sorted(words)) or _numbered(largest)
+    by_id: dict[str, dict[int, int]] = {name: {} for name in images}
+    for where, name, number, word in rows:
+        if name not in images:
+            raise unknown_name("tile", name, images, where)
+        if not number.isdigit() or int(number) in by_id[name]:
+            raise UserError("a bad row", expected="one row for each nucleus id", got=repr(number), where=where)
+        by_id[name][int(number)] = _class_of(word, names, where)
+    return FolderClasses(names, by_id=by_id)
+
+
+def _class_of(word: str, names: tuple[str, ...], where: str) -> int:
+    if word in ("", UNKNOWN):
+        return 0
+    if word.isdigit():
+        return _in_range(int(word), names, where)
+    if word not in names:
+        raise unknown_name("class", word, names, where)
+    return names.index(word) + 1
+
+
+def _of_nuclei(classes: FolderClasses, name: str, present: list[int], root: Path) -> Classes:
+    if classes.ordered is not None:
+        found = classes.ordered[name]
+        if len(found) != len(present):
+            raise UserError(
+                "classes do not fit the nuclei",
+                expected=f"{len(present)} classes, one for each nucleus of labels/{name}",
+                got=str(len(found)),
+                where=str(root / "classes" / f"{name}.npy"),
+                mend="list the classes in ascending order of id",
+            )
+        return found
+    if classes.by_id is not None:
+        table = classes.by_id[name]
+        odd = sorted(set(present) ^ set(table))
+        if odd:
+            raise UserError(
+                "classes do not fit the nuclei",
+                expected=f"one row for each nucleus of labels/{name}",
+                got=f"id {odd[0]} {'has no row' if odd[0] in present else 'is in no pixel'}",
+                where=str(root / "classes.csv"),
+                mend="add the row, or remove it",
+            )
+        return np.array([table[number] for number in present], np.uint8)
+    return np.ones(len(present), np.uint8)
+
+
+def _numbered(largest: int) -> tuple[str, ...]:
+    return tuple(f"class {k}" for k in range(1, largest + 1)) or ("nucleus",)
+
+
+def _in_range(number: int, names: tuple[str, ...], where: str) -> int:
+    if number > min(len(names), 255):
+        raise UserError(
+            "a class out of range",
+            expected=f"0 (unknown) or 1..{len(names)} ({', '.join(names)})",
+            got=f"class {number}",
+            where=where,
+            mend="name all classes in meta.toml, or correct the label",
+        )
+    return number
+
+
+def _same_names(one: str, ones: Mapping[str, Path], other: str, others: Mapping[str, Path]) -> None:
+    for kind, files, lacking, there in ((one, ones, other, others), (other, others, one, ones)):
+        for name, path in files.items():
+            if name not in there:
+                raise UserError(
+                    f"{_a(kind)} without its {lacking}",
+                    expected=f"{_a(lacking)} named {name!r}",
+                    got=f"{len(there)} others" if there else "none at all",
+                    where=str(path),
+                    mend=f"add it, or remove {path.name}",
+                )
+
+
+def _a(noun: str) -> str:
+    return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"

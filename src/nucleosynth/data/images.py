@@ -1,0 +1,228 @@
+"""Image files to arrays and back: a file is decoded whole, or refused by name.
+
+OpenCV 4 returns the upper part of a truncated PNG or JPEG as if it were the whole (5 refuses it); here a PNG's chunks
+and a JPEG's end mark are checked before either decodes it. PNG and JPEG go through OpenCV (orientation tags are not
+applied: labels are drawn on the stored pixels), TIFF through tifffile, or OpenCV where the compression needs a codec
+that tifffile lacks.
+"""
+
+import io
+import re
+import struct
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from nucleosynth.errors import UserError
+from nucleosynth.sample import Image, Instances
+
+IMAGE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
+LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".npy")
+PNG_LARGEST_ID = 65535
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """Sort key that puts "tile_2" before "tile_10"."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name) if part]
+
+
+def named_files(folder: Path, suffixes: Iterable[str]) -> dict[str, Path]:
+    """Files below a folder by name (relative path without suffix, "a/tile_1"), in natural order.
+
+    Raises:
+        UserError: two files of one name, such as a.png and a.tif.
+    """
+    found: dict[str, Path] = {}
+    paths = [path for path in folder.rglob("*") if path.suffix.lower() in suffixes and not path.name.startswith(".")]
+    for path in sorted(paths, key=lambda path: (natural(path.relative_to(folder).as_posix()), path.name)):
+        name = path.relative_to(folder).as_posix()[: -len(path.suffix)]
+        if name in found:
+            raise UserError(
+                "two files of one name",
+                expected=f"one file for {name!r}",
+                got=f"{found[name].name} and {path.name}",
+                where=str(folder),
+                mend="remove or rename one of them",
+            )
+        found[name] = path
+    return found
+
+
+def read_image(path: Path) -> Image:
+    """The RGB image of a file; an alpha channel is dropped.
+
+    Raises:
+        UserError: truncated, not an image, not 8 bit, or without colour.
+    """
+    return rgb(decode(path.read_bytes(), str(path)), str(path))
+
+
+def read_map(path: Path) -> NDArray[Any]:
+    """The (h w) array of a label file (PNG, TIFF, NPY), in the type that it is stored in.
+
+    Raises:
+        UserError: truncated, not an array, or not two-dimensional (a colour picture is no instance map).
+    """
+    array = read_npy(path) if path.suffix.lower() == ".npy" else decode(path.read_bytes(), str(path))
+    if array.ndim != 2 or array.dtype.kind not in "biuf":
+        raise UserError(
+            "not an instance map",
+            expected="one number a pixel (h, w): 0 background, nuclei from 1",
+            got=f"{array.dtype} {array.shape}",
+            where=str(path),
+            mend="save ids as a 16-bit grey PNG, a TIFF, or a NumPy array",
+        )
+    return array
+
+
+def read_npy(path: Path) -> NDArray[Any]:
+    """A NumPy array; nothing that is loaded can run code.
+
+    Raises:
+        UserError: not a NumPy file, truncated, or an array of Python objects.
+    """
+    try:
+        array: NDArray[Any] = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise broken(str(path), "a NumPy array (.npy) of numbers", str(error)) from error
+    return array
+
+
+def decode(data: bytes, where: str) -> NDArray[Any]:
+    """An image file's content: (h w) or (h w c), RGB order; `where` names it in errors.
+
+    Raises:
+        UserError: truncated or not an image.
+    """
+    if data[:2] in (b"II", b"MM"):
+        return _decode_tiff(data, where)
+    if data.startswith(_PNG_SIGNATURE):
+        flaw = _png_flaw(data)
+    elif data.startswith(b"\xff\xd8"):
+        # Coded data stuff every 0xff, so that both marks are what they seem; the last scan must be followed by the end.
+        flaw = "" if data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda") else "it ends before the JPEG's end mark"
+    else:
+        flaw = "an empty file" if not data else f"it begins with {data[:4]!r}"
+    array = None if flaw else _opencv(data)
+    if array is None:
+        raise broken(where, "a whole PNG, TIFF or JPEG", flaw or "OpenCV cannot decode it")
+    return array
+
+
+def rgb(array: NDArray[Any], where: str) -> Image:
+    """An RGB image out of a decoded file, alpha dropped.
+
+    Raises:
+        UserError: not 8 bit, or without colour.
+    """
+    if array.ndim != 3 or array.shape[2] not in (3, 4) or array.dtype != np.uint8:
+        raise UserError(
+            "not an RGB image",
+            expected="8-bit RGB or RGBA (h, w, 3 or 4)",
+            got=f"{array.dtype} {array.shape}",
+            where=where,
+            mend="save the tile as 8-bit RGB",
+        )
+    return np.ascontiguousarray(array[:, :, :3])
+
+
+def ids(array: NDArray[Any], where: str, integral_floats: bool = False) -> Instances:
+    """A label map as int32 ids, gaps kept; with `integral_floats`, whole numbers stored as floats are accepted.
+
+    Raises:
+        UserError: fractions (or any float, unless accepted), negative ids, or ids beyond int32.
+    """
+    low, high = (array.min(initial=0), array.max(initial=0)) if array.dtype.kind != "b" else (0, 1)
+    whole = array.dtype.kind != "f" or (integral_floats and bool((array == np.floor(array)).all()))
+    if not whole or low < 0 or high > np.iinfo(np.int32).max:
+        raise UserError(
+            "not instance ids",
+            expected="whole numbers, stored as integers: 0 background, nuclei from 1",
+            got=f"{array.dtype} values from {low} to {high}",
+            where=where,
+            mend="save the map as uint16 or int32; every nucleus has one positive id",
+        )
+    return array.astype(np.int32)
+
+
+def encode_image(image: Image) -> bytes:
+    """PNG of an RGB image."""
+    return _encode(image[:, :, ::-1])
+
+
+def encode_map(instances: Instances, where: str) -> bytes:
+    """16-bit grey PNG of an instance map.
+
+    Raises:
+        UserError: more than 65535 nuclei.
+    """
+    largest = int(instances.max(initial=0))
+    if largest > PNG_LARGEST_ID:
+        raise UserError(
+            "too many nuclei for a 16-bit PNG",
+            expected=f"at most {PNG_LARGEST_ID} nuclei a tile",
+            got=str(largest),
+            where=where,
+            mend="cut the tile into smaller ones",
+        )
+    return _encode(instances.astype(np.uint16))
+
+
+def _encode(array: NDArray[Any]) -> bytes:
+    done, data = cv2.imencode(".png", np.ascontiguousarray(array))
+    assert done, "OpenCV encodes every 8- and 16-bit array"
+    return bytes(data)
+
+
+def _opencv(data: bytes) -> NDArray[Any] | None:
+    array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if array is None or array.ndim == 2:
+        return array
+    order = [2, 1, 0, 3][: array.shape[2]]
+    return np.ascontiguousarray(array[:, :, order])
+
+
+def _decode_tiff(data: bytes, where: str) -> NDArray[Any]:
+    try:
+        array: NDArray[Any] | None = tifffile.imread(io.BytesIO(data))
+    except ValueError as error:
+        array = _opencv(data) if "imagecodecs" in str(error) else None
+        if array is None:
+            raise broken(where, "a whole TIFF", str(error)) from error
+    except Exception as error:  # tifffile and its codecs raise errors of a dozen kinds for broken files
+        raise broken(where, "a whole TIFF", str(error)) from error
+    assert array is not None
+    return array
+
+
+def _png_flaw(data: bytes) -> str:
+    position = len(_PNG_SIGNATURE)
+    while position + 12 <= len(data):
+        length, kind = struct.unpack(">I4s", data[position : position + 8])
+        end = position + 8 + length
+        if end + 4 > len(data):
+            break
+        if zlib.crc32(data[position + 4 : end]) != int.from_bytes(data[end : end + 4], "big"):
+            return f"its chunk {kind!r} is damaged"
+        if kind == b"IEND":
+            return ""
+        position = end + 4
+    return "it ends before the PNG's end mark"
+
+
+def broken(where: str, expected: str, got: str) -> UserError:
+    """The error for a file that cannot be read."""
+    return UserError(
+        "a broken file",
+        expected=expected,
+        got=got.splitlines()[0] if got else "nothing",
+        where=where,
+        mend="copy or export the file again",
+    )

@@ -1,0 +1,142 @@
+"""Tiles of the size and resolution that a network wants: resampling, windows, random crops, padding.
+
+Resolution is never guessed: a sample without mpp is refused where it matters.
+"""
+
+from dataclasses import replace
+from typing import Literal
+
+import cv2
+import numpy as np
+from skimage import measure
+
+from nucleosynth.errors import UserError
+from nucleosynth.sample import Classes, Image, Instances, Layout, Sample, without_gaps
+
+
+def resample(sample: Sample, mpp: float) -> Sample:
+    """The tile at another resolution (micrometres per pixel); sides are rounded to whole pixels.
+
+    The image is averaged over area when it shrinks and interpolated bicubically when it grows; labels take the id at
+    the new pixel's centre; points move with the pixels. A nucleus that no pixel centre meets is gone.
+
+    Raises:
+        UserError: the sample's own mpp is unknown, or `mpp` is not positive.
+    """
+    if sample.mpp is None or not mpp > 0:
+        raise UserError(
+            "unknown resolution",
+            expected="micrometres per pixel, of the tile and wanted",
+            got=f"{sample.mpp} and {mpp}",
+            where=f"sample {sample.sample_id!r}",
+            mend="state mpp in the data (meta.toml of a folder): about 0.25 at 40x, 0.5 at 20x",
+        )
+    if sample.mpp == mpp:
+        return sample
+    size = (max(round(sample.size[0] * sample.mpp / mpp), 1), max(round(sample.size[1] * sample.mpp / mpp), 1))
+    instances, classes = resize_label(sample.instances, sample.classes, size)
+    return replace(
+        sample,
+        image=resize_image(sample.image, size),
+        instances=instances,
+        classes=classes,
+        points=resize_points(sample.points, size, mpp) if sample.points else None,
+        mpp=mpp,
+    )
+
+
+def resize_image(image: Image, size: tuple[int, int]) -> Image:
+    """The image at another size (h w): averaged over area when it shrinks, bicubic when it grows."""
+    interpolation = cv2.INTER_AREA if size[0] < image.shape[0] else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(image, size[::-1], interpolation=interpolation), np.uint8)
+
+
+def resize_label(instances: Instances, classes: Classes, size: tuple[int, int]) -> tuple[Instances, Classes]:
+    """Instances and classes at another size (h w): the id at each new pixel's centre, then renumbered without gaps."""
+    # The centre of new pixel j lies in old pixel floor((j + 1/2) old / new).
+    rows, columns = (
+        (2 * np.arange(new) + 1) * old // (2 * new) for old, new in zip(instances.shape, size, strict=True)
+    )
+    return without_gaps(instances[rows[:, None], columns], classes)
+
+
+def resize_points(points: Layout, size: tuple[int, int], mpp: float | None) -> Layout:
+    """Points of a tile of another size (h w); the tile's corner, half a pixel before the first centre, stays."""
+    factor = np.array([size[1] / points.size[1], size[0] / points.size[0]])
+    xy = ((points.xy + 0.5) * factor - 0.5).clip(-0.5, np.array([size[1], size[0]]) - 0.5)
+    return replace(points, xy=xy.astype(np.float32), size=size, mpp=mpp)
+
+
+def grid(size: tuple[int, int], tile: int, stride: int) -> list[tuple[int, int]]:
+    """Origins (top, left) of tile^2 windows at every `stride` px, the last row and column aligned to the border.
+
+    Raises:
+        UserError: the window is larger than `size` (h w), or a length is not positive.
+
+    Example:
+        >>> grid((1000, 1000), 256, 128)[:2], len(grid((1000, 1000), 256, 128))
+        ([(0, 0), (0, 128)], 49)
+    """
+    if not 0 < tile <= min(size) or stride < 1:
+        raise UserError(
+            "windows do not fit",
+            expected=f"a tile of 1..{min(size)} px and a stride of at least 1",
+            got=f"tile {tile}, stride {stride}",
+            mend="pad the image to the size of a window, or take a smaller one",
+        )
+    tops, lefts = ([*range(0, side - tile, stride), side - tile] for side in size)
+    return [(top, left) for top in tops for left in lefts]
+
+
+def random_crop(sample: Sample, tile: int, generator: np.random.Generator) -> Sample:
+    """A tile^2 window at a place drawn evenly; a smaller sample is padded first."""
+    sample = pad_to(sample, tile)
+    top, left = (int(generator.integers(side - tile + 1)) for side in sample.size)
+    return sample.crop(top, left, tile, tile)
+
+
+def pad_to(sample: Sample, tile: int) -> Sample:
+    """At least tile^2: the right and lower border are mirrored (without repeating the edge), as often as needed.
+
+    A nucleus that touches the mirror grows across it; the mirror image of any other is a nucleus of its own, of the
+    same class. Points are mirrored as well.
+    """
+    while sample.size[1] < tile:
+        sample = _mirror(sample, min(tile - sample.size[1], max(sample.size[1] - 1, 1)))
+    if sample.size[0] < tile:
+        # Symmetry 7 is the transposition, its own inverse: mirroring down is mirroring right between two of them.
+        sample = pad_to(sample.transform(_TRANSPOSE), tile).transform(_TRANSPOSE)
+    return sample
+
+
+_TRANSPOSE = 7
+
+
+def _mirror(sample: Sample, extra: int) -> Sample:
+    height, width = sample.size
+    extend = ((0, 0), (0, extra))
+    mode: Literal["reflect", "edge"] = "reflect" if width > 1 else "edge"
+    instances, classes = _own_ids(np.pad(sample.instances, extend, mode=mode), sample.classes, width)
+    points = sample.points
+    if points is not None:
+        mirrored = points.xy * np.array([-1, 1], np.float32) + np.array([2 * (width - 1), 0], np.float32)
+        kept = (mirrored[:, 0] > width - 0.5) & (mirrored[:, 0] <= width + extra - 0.5)
+        points = replace(
+            points,
+            xy=np.concatenate([points.xy, mirrored[kept]]),
+            classes=np.concatenate([points.classes, points.classes[kept]]),
+            size=(height, width + extra),
+        )
+    image = np.pad(sample.image, (*extend, (0, 0)), mode=mode)
+    return replace(sample, image=image, instances=instances, classes=classes, points=points)
+
+
+def _own_ids(instances: Instances, classes: Classes, width: int) -> tuple[Instances, Classes]:
+    """New ids for what lies right of `width` without touching its original."""
+    parts = measure.label(instances, background=0, connectivity=2)  # type: ignore[no-untyped-call]
+    apart = ~np.isin(parts, parts[:, :width]) & (parts > 0)
+    first, where = np.unique(parts[apart], return_index=True)
+    originals = instances[apart][where]
+    instances = instances.copy()
+    instances[apart] = len(classes) + 1 + np.searchsorted(first, parts[apart])
+    return instances, np.concatenate([classes, classes[originals - 1]])

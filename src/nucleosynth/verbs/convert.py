@@ -1,0 +1,37 @@
+"""`nucleosynth convert`: data of any kind into a store or another format."""
+
+from pathlib import Path
+
+from tyro.conf import Positional
+
+from nucleosynth import catalog
+from nucleosynth.data.reader import read
+from nucleosynth.progress import say
+
+
+def convert(
+    data: Positional[str],
+    out: Positional[Path],
+    *,
+    to: str = "store",
+    split: str | None = None,
+    overwrite: bool = False,
+) -> int:
+    """Write data of any kind as a store or in another format.
+
+    The output appears when all of it is written; until then, what was there before stays. Returns the number of tiles.
+
+    Args:
+        data: what to read: name:path, or the path of a store; names are in `nucleosynth list`.
+        out: the folder to write.
+        to: the format; names are in `nucleosynth list`.
+        split: keep only this official split.
+        overwrite: replace what this program has written there.
+
+    Raises:
+        UserError: an unknown name, data that cannot be read, or an output folder that holds something else.
+    """
+    write = catalog.load("format", to)
+    count: int = write(read(data, split), out, overwrite=overwrite)
+    say(f"{count} tiles written to {out}")
+    return count

@@ -1,0 +1,186 @@
+"""`nucleosynth fit`: train a method on labelled tiles."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tyro.conf import Positional
+
+from nucleosynth import catalog, config
+from nucleosynth.config import Settings
+from nucleosynth.data.reader import read, resolve
+from nucleosynth.errors import UserError, unknown_name
+from nucleosynth.progress import say
+from nucleosynth.run import Budget, Run, RunRecord, TrainingSource, now, versions
+from nucleosynth.sample import Sample
+
+OPTIONS = ("method", "data", "run", "split", "preset", "steps", "minutes", "seed")
+"""What a TOML file may give beside [settings]."""
+
+
+def fit(
+    method: Positional[str | None] = None,
+    *,
+    data: str | None = None,
+    run: Path | None = None,
+    split: str | None = None,
+    preset: str | None = None,
+    steps: int | None = None,
+    minutes: float | None = None,
+    seed: int | None = None,
+    config: Path | None = None,
+    set: Sequence[str] = (),
+    resume: bool = False,
+    device: str = "auto",
+    precision: str = "auto",
+) -> Run:
+    """Train a method on labelled tiles; the run folder then holds all that `generate` needs.
+
+    Ctrl-C saves and says how to go on. Returns the run.
+
+    Args:
+        method: the method; names are in `nucleosynth list`.
+        data: the labelled tiles: name:path, or the path of a store.
+        run: the folder of the run, new unless --resume is given.
+        split: train on this official split; by default on "train" where the data have splits, else on all of them.
+        preset: named settings of the method; "tiny" unless given.
+        steps: train for so many steps.
+        minutes: train for so many minutes (5 unless steps are given).
+        seed: of all randomness; 0 unless given.
+        config: a TOML file with any of these options and a table [settings]; the command line overrules it.
+        set: change one setting, as training.batch=16; may be repeated.
+        resume: go on with a run that was stopped.
+        device: auto, cpu, cuda, or cuda:N for N of them.
+        precision: auto, 32-true, bf16-mixed or 16-mixed.
+
+    Raises:
+        UserError: an unknown name or setting, data that cannot be read, or a folder that holds another run.
+        Interrupted: stopped; everything is saved.
+    """
+    given: dict[str, Any] = {"method": method, "data": data, "run": run, "split": split, "preset": preset, "seed": seed}
+    given |= {"steps": steps, "minutes": minutes}
+    options, changes = _with_file(config, given)
+    changes |= _assignments(set)
+    kind = catalog.load("method", _needed(options, "method"))
+    chosen = options.get("preset") or "tiny"
+    settings = resolve_settings(kind.presets, chosen, changes, str(config or "--set"))
+    resolve(_needed(options, "data"))
+    tiles = training_tiles(options["data"], options.get("split"))
+    record = RunRecord(
+        method=kind.name,
+        preset=chosen,
+        settings=settings.model_dump(mode="json"),
+        data=options["data"],
+        split=options.get("split"),
+        seed=options.get("seed") or 0,
+        budget=_budget(options),
+        class_names=tiles[0].class_names,
+        training_sources=sources_of(tiles),
+        versions=versions(),
+        started=now(),
+    )
+    return train(record, tiles, Path(_needed(options, "run")), resume=resume, device=device, precision=precision)
+
+
+def train(
+    record: RunRecord,
+    tiles: Sequence[Sample],
+    folder: Path,
+    *,
+    resume: bool,
+    device: str = "auto",
+    precision: str = "auto",
+) -> Run:
+    """Train as a record says, on tiles that are at hand; a folder of the same, finished run is left as it is."""
+    from nucleosynth.training.device import fabric_for
+
+    kind = catalog.load("method", record.method)
+    settings = type(kind.presets["tiny"]).model_validate(record.settings)
+    run = Run.create(folder, record, resume)
+    nuclei = sum(len(tile.classes) for tile in tiles)
+    say(
+        f"{record.method}, preset {record.preset}: {len(tiles)} tiles, {nuclei} nuclei, {len(record.training_sources)} sources"
+    )
+    kind.fit(tiles, settings, run, fabric_for(device, precision))
+    say(f"trained; pictures in {run.folder / 'pictures'}; next: nucleosynth generate {run.folder} --n 64 --out OUT")
+    return run
+
+
+def training_tiles(data: str, split: str | None = None) -> list[Sample]:
+    """The tiles to train on: of `split`; or of "train" where the data have splits, else all.
+
+    Raises:
+        UserError: no tile, tiles without masks, or tiles of different classes.
+    """
+    tiles = list(read(data, split))
+    if split is None and any(tile.split == "train" for tile in tiles):
+        tiles = [tile for tile in tiles if tile.split == "train"]
+        say(f"{data}: training on its split 'train', {len(tiles)} tiles")
+    pointed = [tile.sample_id for tile in tiles if tile.labelled_as == "points"]
+    if pointed:
+        raise UserError("tiles without masks", expected="masks", got=f"points alone in {pointed[0]!r}", where=data)
+    names = {tile.class_names for tile in tiles}
+    if len(names) > 1:
+        raise UserError(
+            "tiles of different classes", expected="one list of class names", got=f"{len(names)} lists", where=data
+        )
+    return tiles
+
+
+def sources_of(tiles: Sequence[Sample]) -> tuple[TrainingSource, ...]:
+    """The sources of some tiles, each once, sorted."""
+    return tuple(
+        TrainingSource(source=source, licence=licence)
+        for source, licence in sorted({(t.source, t.licence) for t in tiles})
+    )
+
+
+def resolve_settings(presets: Mapping[str, Settings], preset: str, changes: Mapping[str, Any], where: str) -> Settings:
+    """A preset with changes (see config.resolve)."""
+    return config.resolve(config.preset(presets, preset), changes, where)
+
+
+def _with_file(path: Path | None, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Options, the command line over the file, and the file's settings."""
+    table = config.read_toml(path) if path else {}
+    changes = table.pop("settings", {})
+    for name in table:
+        if name not in OPTIONS:
+            raise unknown_name("option", name, (*OPTIONS, "settings"), str(path))
+    stated = {name: value for name, value in given.items() if value is not None}
+    if stated.keys() & {"steps", "minutes"}:
+        table = {name: value for name, value in table.items() if name not in ("steps", "minutes")}
+    return table | stated, dict(changes)
+
+
+def _assignments(texts: Sequence[str]) -> dict[str, Any]:
+    """key=value texts; a value is read as TOML, or else as a plain word; none = nothing."""
+    changes: dict[str, Any] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise UserError("not a setting", expected="KEY=VALUE, as training.batch=16", got=text, where="--set")
+        try:
+            changes[key] = None if value == "none" else tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            changes[key] = value
+    return changes
+
+
+def _needed(options: Mapping[str, Any], name: str) -> Any:
+    if options.get(name) is None:
+        option = "METHOD" if name == "method" else f"--{name}"
+        raise UserError(
+            f"no {name}",
+            expected=option,
+            got="nothing",
+            where="nucleosynth fit",
+            mend=f"give {option}, or a --config that has it",
+        )
+    return options[name]
+
+
+def _budget(options: Mapping[str, Any]) -> Budget:
+    steps, minutes = options.get("steps"), options.get("minutes")
+    return Budget(steps=steps, minutes=5.0 if steps is None and minutes is None else minutes)

@@ -1,0 +1,203 @@
+"""`nucleosynth generate`: pairs from a trained method, or the missing side of given points, labels or images."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import count as naturals
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from tyro.conf import Positional
+
+from nucleosynth import catalog
+from nucleosynth.conditions.points import from_instances
+from nucleosynth.data.classes import renamed
+from nucleosynth.data.reader import read, resolve
+from nucleosynth.data.store import ROWS_PER_SHARD, StoreWriter, open_for_writing
+from nucleosynth.data.tiles import grid
+from nucleosynth.errors import UserError
+from nucleosynth.pictures import write_contact_sheet
+from nucleosynth.progress import progress, say
+from nucleosynth.run import Run
+from nucleosynth.sample import Condition, Sample
+
+SHEET = "_contact_sheet.png"
+SHOWN = 16
+SIDES = {"points": "points", "labels": "instances", "images": "image"}
+"""Option -> the field of a Condition that it gives."""
+
+
+def generate(
+    run: Positional[Path],
+    *,
+    out: Path,
+    n: int | None = None,
+    seed: int = 0,
+    size: int | None = None,
+    batch: int = 16,
+    points: str | None = None,
+    labels: str | None = None,
+    images: str | None = None,
+    split: str | None = None,
+    overwrite: bool = False,
+    device: str = "auto",
+    precision: str = "auto",
+) -> Path:
+    """Make pairs with a trained method, or the missing side of what is given; a given side is kept as it is.
+
+    Sample k depends on the seed and k alone. An unfinished store of the same command is continued. Returns `out`.
+
+    Args:
+        run: the folder of a trained run. out: the store to write, with a contact sheet in it. n: how many; given
+        sides are used again and again. Unless given: each given side once, or 16 pairs. seed: of all randomness.
+        size: side of a tile in px of the method's resolution. Given tiles are cut into such windows, and else kept
+        whole. batch: samples that go through the network together; other sizes give the same samples up to rounding.
+        points: place nuclei where this data has them. labels: paint an image for each label of this data. images:
+        find the nuclei of each image of this data. split: use only this split of the given data. overwrite: replace a
+        store in the output folder. device: auto, cpu or cuda. precision: auto, 32-true, bf16-mixed or 16-mixed.
+
+    Raises:
+        UserError: no trained run, a condition that the method does not take, or an output folder that is taken.
+        MachineError, Interrupted: disk full, or stopped; whole shards stay, and the same command goes on.
+    """
+    _check_numbers(n, size, batch)
+    asked = {name: data for name, data in (("points", points), ("labels", labels), ("images", images)) if data}
+    opened = Run.open(run)
+    kind = catalog.load("method", opened.record.method)
+    side = _one_side(asked, kind)
+    if side:
+        resolve(asked[side])
+    model = _load(kind, opened, device, precision)
+
+    def conditions() -> Iterator[Condition]:
+        if side:
+            return _given(side, asked[side], split, size, model)
+        return (
+            replace(condition, size=(size, size)) if size else condition for condition in model.default_conditions(seed)
+        )
+
+    if n is None:
+        n = sum(1 for _ in _given_once(side, asked[side], split, size, model)) if side else 16
+    identity = {
+        "method": kind.name,
+        "checkpoint": model.origin.checkpoint,
+        "seed": seed,
+        "size": size,
+        "batch": batch,
+        **asked,
+    }
+    rows = batch * -(-ROWS_PER_SHARD // batch)
+    with open_for_writing(out, identity | {"split": split}, n, rows, overwrite) as store:
+        _fill(
+            store,
+            conditions,
+            lambda stream, rows: model.generate(stream, seed, count=len(rows), start=rows.start, batch=batch),
+        )
+    write_contact_sheet(out / SHEET, list(islice(read(str(out)), SHOWN)), columns=4)
+    say(f"{n} samples in {out}; contact sheet: {out / SHEET}")
+    return out
+
+
+def _fill(
+    store: StoreWriter,
+    conditions: Callable[[], Iterator[Condition]],
+    make: Callable[[Iterator[Condition], range], Iterator[Sample]],
+) -> None:
+    """Make the missing shards in turn, from one pass over the conditions."""
+    stream, at, done = conditions(), 0, 0
+    shards = store.missing()
+    with progress("generate", sum(len(store.rows(shard)) for shard in shards)) as report:
+        for shard in shards:
+            rows = store.rows(shard)
+            stream = islice(stream, rows.start - at, None)
+            at = rows.stop
+            samples = []
+            for sample in make(islice(stream, len(rows)), rows):
+                samples.append(sample)
+                done += 1
+                report(done)
+            store.write(shard, samples)
+
+
+def _given(side: str, data: str, split: str | None, size: int | None, model: Any) -> Iterator[Condition]:
+    """The conditions of some data, again and again; in later rounds names get the round's number."""
+    for lap in naturals():
+        for condition in _given_once(side, data, split, size, model):
+            yield replace(condition, name=f"{condition.name}~{lap}") if lap else condition
+
+
+def _given_once(side: str, data: str, split: str | None, size: int | None, model: Any) -> Iterator[Condition]:
+    for sample in read(data, split):
+        for tile in _windows(sample, size, model.mpp):
+            yield _condition(side, renamed(tile, model.class_names), model)
+
+
+def _windows(sample: Sample, size: int | None, mpp: float | None) -> Iterator[Sample]:
+    """The tile, or windows of it of `size` px at `mpp`, that do not overlap but for the last row and column."""
+    if size is None:
+        yield sample
+        return
+    side = size if mpp is None or sample.mpp is None else max(round(size * mpp / sample.mpp), 1)
+    for top, left in grid(sample.size, side, side):
+        yield replace(sample.crop(top, left, side, side), sample_id=f"{sample.sample_id}_y{top}_x{left}")
+
+
+def _condition(side: str, tile: Sample, model: Any) -> Condition:
+    if model.mpp is not None and tile.mpp is None:
+        raise UserError(
+            "unknown resolution",
+            expected="micrometres per pixel of the given tile",
+            got="none",
+            where=f"sample {tile.sample_id!r}",
+            mend="state mpp in the data (meta.toml of a folder)",
+        )
+    asked = Condition(
+        tile.size,
+        tile.mpp,
+        tile.class_names,
+        tile.tissue,
+        tile.stain,
+        name=tile.sample_id,
+        source=tile.source,
+        licence=tile.licence,
+    )
+    if side == "points":
+        return replace(asked, points=tile.points or from_instances(tile))
+    if side == "labels":
+        return replace(asked, instances=tile.instances, classes=tile.classes)
+    return replace(asked, image=tile.image)
+
+
+def _one_side(asked: dict[str, str], kind: Any) -> str | None:
+    if len(asked) > 1:
+        got = " and ".join(f"--{name}" for name in asked)
+        raise UserError(
+            "more than one side is given",
+            expected="one of --points, --labels, --images",
+            got=got,
+            mend="give one of them",
+        )
+    for name in asked:
+        if SIDES[name] not in kind.takes:
+            takes = ", ".join(f"--{option}" for option, field in SIDES.items() if field in kind.takes) or "none of them"
+            raise UserError(
+                f"{kind.name} does not take {name}", expected=takes, got=f"--{name}", mend="take another method"
+            )
+    for option, field in SIDES.items():
+        if field in kind.needs and option not in asked:
+            raise UserError(f"{kind.name} needs {option}", expected=f"--{option} DATA", got="nothing")
+    return next(iter(asked), None)
+
+
+def _load(kind: Any, run: Run, device: str, precision: str) -> Any:
+    from nucleosynth.training.device import fabric_for
+
+    return kind.load(run, fabric_for(device, precision))
+
+
+def _check_numbers(n: int | None, size: int | None, batch: int) -> None:
+    for name, value, least in (("--n", n, 1), ("--size", size, 16), ("--batch", batch, 1)):
+        if value is not None and value < least:
+            raise UserError(
+                f"{name} is too small", expected=f"at least {least}", got=str(value), where="nucleosynth generate"
+            )
