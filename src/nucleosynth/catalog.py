@@ -98,6 +98,24 @@ CATALOG: dict[Kind, tuple[Entry, ...]] = {
             "Frechet distance between class proportions in per cent",
             "Min et al., CoSyn, ECCV 2024",
         ),
+        Entry(
+            "kid",
+            "metrics.distribution:kid",
+            "kernel distance between image features, unbiased",
+            "Binkowski et al., Demystifying MMD GANs, ICLR 2018",
+        ),
+        Entry(
+            "copies",
+            "metrics.copies:copies",
+            "distance of tiles to the nearest training crop, beside that of held-out real tiles",
+            "Carlini et al., Extracting training data from diffusion models, USENIX Security 2023",
+        ),
+        Entry(
+            "contrast",
+            "metrics.contrast:nuclear_contrast",
+            "haematoxylin inside each nucleus against the ring around it: do image and label agree?",
+            "Ruifrok and Johnston, Anal Quant Cytol Histol 2001",
+        ),
     ),
 }
 

@@ -73,12 +73,12 @@ def _put(table: dict[str, Any], model: type[BaseModel], keys: list[str], value: 
     if name not in model.model_fields:
         raise unknown_name("setting", name, model.model_fields, where)
     inner = model.model_fields[name].annotation
-    nested = isinstance(inner, type) and issubclass(inner, BaseModel)
-    if rest and nested:
-        _put(table[name], inner, rest, value, where)
-    elif nested and isinstance(value, Mapping):
-        for key, part in value.items():
-            _put(table[name], inner, key.split("."), part, where)
+    part = inner if isinstance(inner, type) and issubclass(inner, BaseModel) else None
+    if rest and part:
+        _put(table[name], part, rest, value, where)
+    elif part and isinstance(value, Mapping):
+        for key, piece in value.items():
+            _put(table[name], part, key.split("."), piece, where)
     elif rest:
         raise UserError(f"{name!r} has no parts", expected=f"a value for {name!r}", got=".".join(keys), where=where)
     else:

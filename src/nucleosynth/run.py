@@ -141,6 +141,24 @@ class Run:
         (self.folder / "pictures").mkdir(parents=True, exist_ok=True)
         return self.folder / "pictures" / name
 
+    def write_facts(self, facts: dict[str, Any]) -> None:
+        """Keep what the method learned of its training tiles before training (facts.json)."""
+        write_whole(self.folder / "facts.json", json.dumps(facts, indent=1))
+
+    def read_facts(self) -> dict[str, Any]:
+        """What `write_facts` kept.
+
+        Raises:
+            UserError: there is none; the run was stopped before it began to train.
+        """
+        path = self.folder / "facts.json"
+        if not path.is_file():
+            raise UserError(
+                "an unfinished run", expected="facts.json, as training leaves it", got="nothing there", where=str(path)
+            )
+        facts: dict[str, Any] = json.loads(path.read_text())
+        return facts
+
     def log(self, stage: str, step: int, values: dict[str, float]) -> None:
         """Append one line to log.jsonl."""
         with (self.folder / "log.jsonl").open("a") as file:

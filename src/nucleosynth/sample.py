@@ -201,7 +201,7 @@ class Condition:
     """What a method may be given; every field but the size is optional, None where nothing is asked.
 
     size: (h w) in px at `mpp`; known: (h w) bool, True where a pixel of the given image or label is to be kept;
-    counts: (C,) nuclei wanted of each class; name and source: where it comes from ("" when it is made up).
+    counts: (C,) nuclei wanted of each class; name, source and licence: where it comes from ("" when it is made up).
     """
 
     size: tuple[int, int]
@@ -218,6 +218,7 @@ class Condition:
     counts: NDArray[np.int64] | None = None
     name: str = ""
     source: str = ""
+    licence: str = ""
 
     def __post_init__(self) -> None:
         where = f"condition {self.name!r}"

@@ -1,0 +1,1 @@
+"""Generative processes over a state of channel groups: how noise comes in, and how samplers take it out."""

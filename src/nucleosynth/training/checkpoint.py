@@ -103,7 +103,7 @@ def fingerprint(path: Path) -> str:
     for key in sorted(tensors):
         if key.startswith("module."):
             digest.update(key.encode())
-            digest.update(tensors[key].contiguous().view(torch.uint8).numpy().tobytes())
+            digest.update(tensors[key].contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]
 
 

@@ -31,14 +31,17 @@ PICTURES = (0.1, 0.25, 0.5, 0.75, 1.0)
 
 
 class Stage(Protocol):
-    """One network, or one game of networks, that is trained and saved together.
-
-    modules: everything to save, moving averages included; optimisers: by name.
-    """
+    """One network, or one game of networks, that is trained and saved together."""
 
     name: str
-    modules: Mapping[str, nn.Module]
-    optimisers: Mapping[str, Optimizer]
+
+    @property
+    def modules(self) -> Mapping[str, nn.Module]:
+        """Everything to save, moving averages included."""
+
+    @property
+    def optimisers(self) -> Mapping[str, Optimizer]:
+        """By name."""
 
     def setup(self, fabric: Fabric) -> None:
         """Put networks and optimisers on the device (fabric.setup)."""
@@ -86,7 +89,7 @@ def train(
             losses = stage.step(fabric, batches.get(moment.step), moment)
             before, moment = moment, clock.after(moment.step + 1)
             if moment.step % LOG_EVERY == 0 or moment.progress >= 1:
-                values = {name: float(value) for name, value in losses.items()}
+                values = {name: float(value.detach()) for name, value in losses.items()}
                 run.log(stage.name, moment.step, {"seconds": round(moment.seconds, 2), **values})
                 report(moment.progress, f"step {moment.step}  " + "  ".join(f"{k} {v:.4f}" for k, v in values.items()))
             if (

@@ -1,0 +1,90 @@
+"""What every metric of the catalog keeps to: pure, documented, finite numbers or NaN, on empty images too.
+
+A new metric needs one line in the catalog and one in EXAMPLES: its arguments on a small example, and the same with
+images that hold no nucleus (or no content).
+"""
+
+import inspect
+import re
+from copy import deepcopy
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from nucleosynth import catalog
+from nucleosynth.metrics.classification import Nuclei
+
+RNG = np.random.default_rng(0)
+TRUE, PREDICTED = RNG.integers(0, 4, (2, 6, 6)).repeat(4, axis=1).repeat(4, axis=2).astype(np.int32)
+EMPTY = np.zeros_like(TRUE)
+NUCLEI = Nuclei(RNG.uniform(0, 24, (5, 2)), np.array([0, 1, 1, 2, 2], np.uint8))
+NO_NUCLEI = Nuclei(np.empty((0, 2)), np.empty(0, np.uint8))
+SHARES = RNG.dirichlet([1, 2, 3], (2, 8)) * 100
+BACKGROUND_ALONE = np.tile([100.0, 0, 0], (4, 1))
+PICTURES = RNG.integers(0, 256, (3, 32, 32, 3)).astype(np.uint8)
+GLASS = np.full((24, 24, 3), 244, np.uint8)
+
+EXAMPLES: dict[str, tuple[tuple[Any, ...], tuple[Any, ...]]] = {
+    "instance": ((TRUE, PREDICTED), (EMPTY, EMPTY)),
+    "classification": (([(NUCLEI, NUCLEI)], ["a", "b"], 6.0), ([(NO_NUCLEI, NO_NUCLEI)], ["a", "b"], 6.0)),
+    "fsd": (tuple(SHARES), (BACKGROUND_ALONE, BACKGROUND_ALONE)),
+    "kid": (tuple(SHARES), (BACKGROUND_ALONE, BACKGROUND_ALONE)),
+    "copies": (([PICTURES[0][:24, :24]], [PICTURES[1][:24, :24]], PICTURES), ([GLASS], [GLASS], [GLASS])),
+    "contrast": ((PICTURES[0][:24, :24], TRUE), (GLASS, EMPTY)),
+}
+METRICS = [entry.name for entry in catalog.CATALOG["metric"]]
+
+
+def numbers(result: Any) -> list[float]:
+    """The numbers of a result: one, an array of them, or a dict of named ones."""
+    if isinstance(result, dict):
+        assert all(isinstance(name, str) for name in result)
+        assert all(type(value) is float for value in result.values()), "plain floats, ready for JSON"
+        return list(result.values())
+    assert isinstance(result, float | np.ndarray)
+    return np.atleast_1d(result).tolist()
+
+
+def test_every_metric_has_an_example() -> None:
+    assert sorted(EXAMPLES) == sorted(METRICS)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_a_small_example_gives_finite_numbers_and_again_the_same(name: str) -> None:
+    metric, (example, _) = catalog.load("metric", name), EXAMPLES[name]
+    before = deepcopy(example)
+    result = numbers(metric(*example))
+    assert len(result) > 0
+    assert np.isfinite(result).all()
+    assert_array_equal(result, numbers(metric(*example)))
+    assert_untouched(before, example)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_empty_images_give_numbers_or_nan_and_never_crash(name: str) -> None:
+    metric, (example, empty) = catalog.load("metric", name), EXAMPLES[name]
+    result = metric(*empty)
+    assert not np.isinf(numbers(result)).any()
+    if isinstance(result, dict):
+        assert result.keys() == metric(*example).keys()
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_the_docstring_names_source_and_edge_cases(name: str) -> None:
+    metric = catalog.load("metric", name)
+    assert callable(metric)
+    documented = inspect.getdoc(metric) or ""
+    assert re.search(r"Source: .*\b(19|20)\d\d\b", documented, re.DOTALL), "the paper, with its year"
+    assert any(word in documented.lower() for word in ("empty", "nan", "without")), "what an empty image gives"
+    assert "Raises:" in documented
+
+
+def assert_untouched(before: Any, after: Any) -> None:
+    """Arrays, in whatever lists and tuples, are as they were."""
+    if isinstance(before, list | tuple):
+        for one, other in zip(before, after, strict=True):
+            assert_untouched(one, other)
+    else:
+        assert_array_equal(before, after)

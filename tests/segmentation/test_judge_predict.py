@@ -1,0 +1,96 @@
+"""Prediction: windows leave no seam, tiles keep their size and resolution, perfect maps give perfect nuclei."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from nucleosynth.config import resolve
+from nucleosynth.errors import UserError
+from nucleosynth.sample import Sample
+from nucleosynth.segmentation.fit import Judge
+from nucleosynth.segmentation.hovernet import HoVerNet
+from nucleosynth.segmentation.predict import ceiling, predict, raw_maps
+
+SETTINGS = resolve(HoVerNet.presets["tiny"], {"width": 8, "window": 96, "margin": 16, "offset_px": 2.0}, "test")
+Discs = Callable[..., Sample]
+
+
+class Mean(nn.Module):
+    """Answers with the mean of the surrounding 9^2 px, so that a seam or a shift shows."""
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        padded = nn.functional.pad(image.double() / 255, (4, 4, 4, 4), mode="reflect")
+        smooth = nn.functional.avg_pool2d(padded, 9, 1)
+        return {"nuclei": smooth[:, :2], "field": smooth[:, 1:]}
+
+
+def judge_of(network: nn.Module, fabric: Fabric) -> Judge:
+    return Judge(fabric.setup_module(network).eval(), SETTINGS, ("small", "large"), fabric)
+
+
+@pytest.mark.parametrize("size", [(200, 140), (64, 64), (65, 30), (5, 300)])
+def test_windows_leave_no_seam(size: tuple[int, int], fabric: Fabric) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    maps = raw_maps(judge_of(Mean().requires_grad_(False), fabric), image)
+    whole = Mean()(torch.from_numpy(np.pad(image, ((8, 8), (8, 8), (0, 0)), mode="reflect")).movedim(-1, 0)[None])
+    whole = {name: value[0, :, 8:-8, 8:-8].movedim(0, -1) for name, value in whole.items()}
+    np.testing.assert_allclose(maps["field"], 2.0 * whole["field"], atol=1e-6)
+    np.testing.assert_allclose(maps["nuclei"], whole["nuclei"].softmax(dim=-1)[..., 1:], atol=1e-6)
+
+
+@pytest.mark.parametrize("mpp", [0.25, 0.5, 0.7])
+def test_a_tile_keeps_size_resolution_and_name(discs: Discs, fabric: Fabric, mpp: float) -> None:
+    torch.manual_seed(1)
+    network = HoVerNet(SETTINGS, 2)
+    for decoder in network.decoders:
+        torch.nn.init.normal_(decoder.head[0].weight)
+    sample = discs(0, (200, 140), mpp=mpp)
+    found = next(predict(judge_of(network, fabric), [sample]))
+    assert found.size == (200, 140)
+    assert (found.sample_id, found.mpp, found.labelled_as) == (sample.sample_id, mpp, "derived")
+    np.testing.assert_array_equal(found.image, sample.image)
+    assert len(found.classes) > 0
+    assert set(found.classes) <= {1, 2}
+
+
+def test_the_labels_of_a_tile_are_not_looked_at(discs: Discs, fabric: Fabric) -> None:
+    torch.manual_seed(1)
+    network = HoVerNet(SETTINGS, 2)
+    for decoder in network.decoders:
+        torch.nn.init.normal_(decoder.head[0].weight)
+    sample = discs(0)
+    bare = replace(sample, instances=np.zeros(sample.size, np.int32), classes=np.zeros(0, np.uint8))
+    first, second = predict(judge_of(network, fabric), [sample, bare])
+    np.testing.assert_array_equal(first.instances, second.instances)
+
+
+def test_resolution_is_never_guessed(discs: Discs, fabric: Fabric) -> None:
+    with pytest.raises(UserError, match="unknown resolution"):
+        next(predict(judge_of(HoVerNet(SETTINGS, 2), fabric), [replace(discs(0), mpp=None)]))
+
+
+def test_perfect_offsets_give_back_the_nuclei(discs: Discs) -> None:
+    samples = [discs(seed, (128, 100), 60) for seed in range(3)]
+    for score in ceiling(samples, SETTINGS):
+        assert score["aji"] >= 0.99
+
+
+def test_the_ceiling_says_what_a_coarser_judge_loses(discs: Discs) -> None:
+    samples = [discs(seed, (128, 128), 60, mpp=0.25) for seed in range(3)]
+    for score in ceiling(samples, SETTINGS):
+        assert 0.7 < score["aji"] < 0.99
+
+
+def test_hover_coding_goes_the_same_way(discs: Discs) -> None:
+    """Its published sizes belong to 40x; on discs of 16 px radius the extraction is nearly whole."""
+    sample = discs(0, (96, 96))
+    large = replace(
+        sample, image=sample.image.repeat(2, 0).repeat(2, 1), instances=sample.instances.repeat(2, 0).repeat(2, 1)
+    )
+    (score,) = ceiling([large], resolve(SETTINGS, {"coding": "hover"}, "test"))
+    assert score["aji"] > 0.8

@@ -1,0 +1,220 @@
+"""The command line: every verb is a command, results on standard output, words on standard error, codes kept."""
+
+import errno
+import json
+import subprocess
+import sys
+from inspect import signature
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from drawn import CLASS_NAMES, assert_same, drawn_sample
+from nucleosynth import __version__, catalog, cli
+from nucleosynth.cli import main
+from nucleosynth.data import store
+from nucleosynth.data.reader import read
+from nucleosynth.errors import Interrupted, MachineError
+
+VERBS = [entry.name for entry in catalog.CATALOG["verb"]]
+EXPECTED = {
+    "demo": "[--minutes",
+    "list": "nucleosynth list [-h]",
+    "inspect": "[--json",
+    "convert": "[--to",
+    "fit": "--resume",
+    "generate": "--n",
+    "score": "[--json",
+    "study": "--arm",
+    "cost": "[--preset",
+}
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with a store of four tiles in it."""
+    monkeypatch.chdir(tmp_path)
+    samples = [drawn_sample(k, split="test" if k > 1 else "train") for k in range(4)]
+    store.write(samples, tmp_path / "tiles")
+    return tmp_path
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
+def test_help_names_every_verb(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+    assert main(arguments) == 0
+    said = capsys.readouterr().out
+    assert all(f"  {verb} " in said for verb in VERBS)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_each_verb_has_help(capsys: pytest.CaptureFixture[str], verb: str) -> None:
+    assert main([verb, "--help"]) == 0
+    said = capsys.readouterr().out
+    assert EXPECTED[verb] in said
+    assert "--no-" not in said
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_each_argument_has_help_of_its_own(verb: str) -> None:
+    """In an Args section, a line begins with each argument's name: elsewhere the parser does not find it."""
+    function = catalog.load("verb", verb)
+    lines = [line.strip() for line in function.__doc__.splitlines()]
+    undocumented = [
+        name for name in signature(function).parameters if not any(line.startswith(f"{name}: ") for line in lines)
+    ]
+    assert not undocumented
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"nucleosynth {__version__}\n"
+
+
+def test_as_a_module() -> None:
+    done = subprocess.run([sys.executable, "-m", "nucleosynth", "lost"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "did you mean 'list'" in done.stderr
+
+
+def test_list_names_all_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list"]) == 0
+    said = capsys.readouterr().out
+    assert all(entry.name in said for entries in catalog.CATALOG.values() for entry in entries)
+
+
+def test_inspect_counts_and_draws(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", "tiles", "--json", "numbers.json"]) == 0
+    samples = list(read("tiles"))
+    kinds = np.bincount(np.concatenate([sample.classes for sample in samples]), minlength=4).tolist()
+    found = json.loads((work / "numbers.json").read_text())
+    assert found["images"] == 4
+    assert found["nuclei"] == sum(kinds)
+    assert found["classes"] == {**dict(zip(CLASS_NAMES, kinds[1:], strict=True)), "unknown": kinds[0]}
+    assert found["sizes"] == {"48 x 40": 4}
+    assert found["sources"] == {"drawn/slide_0": 2, "drawn/slide_1": 2}
+    assert found["splits"] == {"train": 2, "test": 2}
+    assert found["mpp"] == {"0.25": 4}
+    assert found["median_diameter_px"] == pytest.approx(2 * np.sqrt(30 / np.pi))
+    assert cv2.imread(str(work / "inspect_tiles.png")) is not None
+    said = capsys.readouterr()
+    assert str(found["nuclei"]) in said.out
+    assert "inspect_tiles.png" in said.err
+    assert main(["inspect", "tiles", "--sheet", "other.png"]) == 0
+    assert (work / "other.png").read_bytes() == (work / "inspect_tiles.png").read_bytes()
+
+
+@pytest.mark.parametrize(("to", "prefix"), [("store", ""), ("folder", "folder:")])
+def test_convert_and_back(work: Path, to: str, prefix: str) -> None:
+    assert main(["convert", "tiles", "out", "--to", to]) == 0
+    for found, expected in zip(read(f"{prefix}out"), read("tiles"), strict=True):
+        assert_same(found, expected)
+    assert main(["convert", "tiles", "out", "--to", to, "--split", "test", "--overwrite"]) == 0
+    assert [sample.sample_id for sample in read(f"{prefix}out")] == ["tile_2", "tile_3"]
+    assert {path.name for path in work.iterdir()} == {"tiles", "out"}
+
+
+def test_a_store_may_be_converted_onto_itself(work: Path) -> None:
+    assert main(["convert", "tiles", "tiles", "--split", "train", "--overwrite"]) == 0
+    assert len(list(read("tiles"))) == 2
+    assert {path.name for path in work.iterdir()} == {"tiles"}
+
+
+def test_score_of_the_truth_is_one_and_of_a_shift_is_known(work: Path) -> None:
+    assert main(["score", "tiles", "tiles", "--json", "scores.json"]) == 0
+    found = json.loads((work / "scores.json").read_text())
+    assert [image["sample_id"] for image in found["images"]] == [f"tile_{k}" for k in range(4)]
+    assert set(found["mean"].values()) == {1.0}
+    assert {"dice", "dice2", "aji", "aji_plus", "dq", "sq", "pq", "f_d", "accuracy", "f_round"} <= found["mean"].keys()
+    assert found["radius_px"] == 12
+    # 30 px squares 6 wide, moved by 1 px: intersection 25 of 30, union 35 (nuclei at the border keep inside).
+    moved = [
+        drawn_sample(k, instances=np.roll(drawn_sample(k).instances, 1, axis=1), split="test" if k > 1 else "train")
+        for k in range(4)
+    ]
+    store.write(moved, work / "moved")
+    assert main(["score", "tiles", "moved", "--json", "scores.json"]) == 0
+    mean = json.loads((work / "scores.json").read_text())["mean"]
+    assert mean["dice"] == pytest.approx(25 / 30)
+    assert mean["aji"] == mean["sq"] == pytest.approx(25 / 35)
+    assert mean["dq"] == mean["f_d"] == mean["accuracy"] == 1
+
+
+def test_undefined_scores_are_null_and_said_to_be_undefined(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    empty = drawn_sample(0, instances=np.zeros((40, 48), np.int32), classes=np.zeros(0, np.uint8))
+    store.write([empty], work / "empty")
+    assert main(["score", "empty", "empty", "--json", "scores.json"]) == 0
+    found = json.loads((work / "scores.json").read_text())
+    assert found["images"][0]["pq"] is None
+    assert found["mean"]["dice"] is None
+    assert "undefined" in capsys.readouterr().out
+
+
+def test_predictions_without_classes_get_what_can_be_scored(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plain = [drawn_sample(k, classes=np.ones(16, np.uint8), class_names=("nucleus",)) for k in range(4)]
+    store.write(plain, work / "plain")
+    assert main(["score", "tiles", "plain", "--json", "scores.json"]) == 0
+    mean = json.loads((work / "scores.json").read_text())["mean"]
+    assert mean["f_d"] == mean["pq"] == 1
+    assert "accuracy" not in mean
+    assert "f_d alone" in capsys.readouterr().err
+
+
+def test_what_a_score_rests_on_is_said(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store.write([drawn_sample(0, mpp=None, labelled_as="derived")], work / "derived")
+    assert main(["score", "derived", "derived", "--json", "scores.json"]) == 0
+    said = capsys.readouterr().err
+    assert "states no resolution" in said
+    assert "grown from points" in said
+    found = json.loads((work / "scores.json").read_text())
+    assert found["labelled_as"] == ["derived"]
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (KeyboardInterrupt(), 130),
+        (Interrupted("saved"), 130),
+        (MachineError("full"), 1),
+        (MemoryError(), 1),
+        (OSError(errno.ENOSPC, "full"), 1),
+        (OSError(errno.EDQUOT, "quota"), 1),
+    ],
+)
+def test_codes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException, code: int
+) -> None:
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr(catalog.Entry, "load", lambda _: fail)
+    assert main(["list"]) == code
+    said = capsys.readouterr().err
+    assert said.startswith("nucleosynth: ")
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("ours"), OSError(errno.EIO, "broken disk"), RuntimeError("ours"), SystemExit(3)]
+)
+def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr(catalog.Entry, "load", lambda _: fail)
+    with pytest.raises(type(error)):
+        main(["list"])
+
+
+def test_flags_lists_and_positionals(monkeypatch: pytest.MonkeyPatch) -> None:
+    got = {}
+
+    def verb(data: cli.tyro.conf.Positional[str], *, arm: list[str], fast_mode: bool = False, size: int = 3) -> None:
+        got.update(data=data, arm=arm, fast_mode=fast_mode, size=size)
+
+    monkeypatch.setattr(catalog.Entry, "load", lambda _: verb)
+    assert main(["list", "x", "--arm", "real", "--arm", "real+out", "--fast-mode", "--size", "5"]) == 0
+    assert got == {"data": "x", "arm": ["real", "real+out"], "fast_mode": True, "size": 5}
+    assert main(["list", "x", "--no-fast-mode", "--arm", "a"]) == 2
+    assert main(["list", "x", "--data", "y", "--arm", "a"]) == 2
+    assert main(["list", "x", "--size", "big", "--arm", "a"]) == 2
