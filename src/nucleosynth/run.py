@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict
 
 from nucleosynth.errors import UserError
 
@@ -28,8 +28,12 @@ class Budget(BaseModel):
     steps: int | None = None
     minutes: float | None = None
 
-    @model_validator(mode="after")
-    def _one_of_both(self) -> "Budget":
+    def model_post_init(self, _context: Any) -> None:
+        """Refuse a budget that is none.
+
+        Raises:
+            UserError: neither or both are given, or not above 0.
+        """
         if (self.steps is None) == (self.minutes is None):
             raise UserError(
                 "no clear budget", expected="either --steps or --minutes", got=repr(self), mend="give one of them"
@@ -39,7 +43,6 @@ class Budget(BaseModel):
             raise UserError(
                 "an empty budget", expected="a number above 0", got=str(amount), mend="raise --steps or --minutes"
             )
-        return self
 
     def part(self, share: float) -> "Budget":
         """A stage's share (0..1) of this budget."""

@@ -47,7 +47,8 @@ def test_loss_falls_on_one_batch(discs: Discs) -> None:
 
 
 def test_a_judge_learns_discs_and_is_the_same_when_loaded(discs: Discs, fabric: Fabric, tmp_path: Path) -> None:
-    settings = resolve(HoVerNet.presets["tiny"], {"width": 16, "crop": 64, "window": 128, "margin": 16}, "test")
+    changes = {"width": 16, "crop": 64, "window": 128, "margin": 16, "learning_rate": 0.01, "losses.type_dice": 1.0}
+    settings = resolve(HoVerNet.presets["tiny"], changes, "test")
     samples = [discs(seed, (96, 96), 30) for seed in range(4)]
     judge = fit(samples, settings, folder=tmp_path / "judge", budget=Budget(steps=120), seed=0, fabric=fabric)
     held_out = [discs(seed, (112, 90), 30) for seed in (10, 11)]

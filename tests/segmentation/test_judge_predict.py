@@ -83,7 +83,7 @@ def test_perfect_offsets_give_back_the_nuclei(discs: Discs) -> None:
 def test_the_ceiling_says_what_a_coarser_judge_loses(discs: Discs) -> None:
     samples = [discs(seed, (128, 128), 60, mpp=0.25) for seed in range(3)]
     for score in ceiling(samples, SETTINGS):
-        assert 0.7 < score["aji"] < 0.99
+        assert 0.5 < score["aji"] < 0.99
 
 
 def test_hover_coding_goes_the_same_way(discs: Discs) -> None:

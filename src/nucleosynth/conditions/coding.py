@@ -17,6 +17,10 @@ from nucleosynth.instances import offsets as voting
 from nucleosynth.sample import Classes, Instances, Symmetry, transform_array
 
 Channels = NDArray[np.float32]
+MARGIN_PX = 16
+"""Room around a tile for the votes of nuclei that it cuts, px of the coding's resolution."""
+SMALLEST_PX = 8
+"""Nuclei of less than this are no nuclei, px of the coding's resolution."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +62,14 @@ class LabelCoding:
         zoom: how much finer the maps are than the resolution of the coding (after upsampling); smooth_px: Gaussian
         that the signed distance is smoothed by, in px of the coding's resolution; 0 for exact maps.
         """
-        distance = ndimage.gaussian_filter(maps[0], smooth_px * zoom) if smooth_px else maps[0]
-        instances = voting.extract(distance > 0, maps[-2:] * (self.offset_px * zoom), scale=zoom)
+        margin = round(MARGIN_PX * zoom)
+        room = np.pad(maps, ((0, 0), (margin, margin), (margin, margin)))
+        room[0] = np.pad(
+            ndimage.gaussian_filter(maps[0], smooth_px * zoom) if smooth_px else maps[0], margin, constant_values=-1
+        )
+        smallest = round(SMALLEST_PX * zoom**2)
+        found = voting.extract(room[0] > 0, room[-2:] * (self.offset_px * zoom), scale=zoom, min_area=smallest)
+        instances = np.ascontiguousarray(found[margin:-margin, margin:-margin])
         return instances, self._read_classes(maps, instances)
 
     def transform(self, maps: Channels, symmetry: Symmetry) -> Channels:

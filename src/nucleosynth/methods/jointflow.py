@@ -15,15 +15,13 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import Tensor
 
 from nucleosynth.conditions.coding import Channels, LabelCoding, resize_channels
 from nucleosynth.config import Settings
 from nucleosynth.data.crops import CodedBatch, CodedTiles, Colours, colours_of, point_channels
 from nucleosynth.data.tiles import resample, resize_image, resize_label, resize_points
-from nucleosynth.diffusion.flow import Flow, draw_clocks, noised, velocity_weight
-from nucleosynth.diffusion.losses import weighted_error
+from nucleosynth.diffusion.flow import Flow
 from nucleosynth.diffusion.prediction import Denoise, Prediction, State, guided
 from nucleosynth.diffusion.samplers import SAMPLERS, evaluations
 from nucleosynth.methods.batches import Group, Slot, aligned
@@ -36,50 +34,13 @@ from nucleosynth.pictures import write_contact_sheet
 from nucleosynth.run import Run
 from nucleosynth.sample import Condition, Image, Sample
 from nucleosynth.seeds import generator_of, seed_of
+from nucleosynth.stages.joint import JointStage, TrainingSettings, build, condition_channels, restored, standardised
 from nucleosynth.training import checkpoint
-from nucleosynth.training.checkpoint import Moment
-from nucleosynth.training.ema import averaged
 from nucleosynth.training.loop import train
-from nucleosynth.training.optimisers import muon_and_adamw
-from nucleosynth.training.rates import set_rate, warm_then_decay
 
 SHEET = 16
 """Pairs on a contact sheet of the training."""
 PROCESSES = {"image": Flow(), "label": Flow()}
-
-
-class TrainingSettings(Settings):
-    """How the flow is trained."""
-
-    batch: int = 32
-    """Crops a step."""
-    learning_rate: float = 2e-3
-    """Of both optimisers: Muon for the convolutions' matrices, AdamW for the rest."""
-    warmup: int = 50
-    """Steps over which the learning rate rises."""
-    decay: float = 0.4
-    """The last share of the budget, over which the learning rate falls to nothing."""
-    ema: float = 0.995
-    """Decay of the moving average that generates."""
-    points: float = 0.3
-    """Share of the crops whose points are given."""
-    label_weight: float = 1.0
-    """Weight of the label's loss against the image's."""
-    clock_mean: float = -0.5
-    """Mean of the logit-normal clocks; below 0 is nearer the noise."""
-    clock_spread: float = 1.0
-    """Spread of the logit-normal clocks."""
-    clock_shift: float = 1.0
-    """More time near the noise for larger tiles (diffusion.flow.shifted); 1 at 64^2."""
-    mix: Mapping[str, float] = {
-        "equal": 0.4,
-        "first_known": 0.15,
-        "second_known": 0.15,
-        "first_absent": 0.05,
-        "second_absent": 0.05,
-        "independent": 0.2,
-    }
-    """Shares of the clocks' combinations (diffusion.flow.draw_clocks), first = image, second = label."""
 
 
 class SamplingSettings(Settings):
@@ -150,79 +111,13 @@ class Facts(Settings):
         return cls(classes=tuple(present), colours=colours_of(tiles), tissue=_one_of(tissues), stain=_one_of(stains))
 
 
-def build(settings: JointFlowSettings, coding: LabelCoding) -> JointNet:
-    """The network, untrained."""
-    return JointNet(settings.network, {"image": 3, "label": coding.channels}, coding.class_channels + 2)
-
-
-def condition_channels(points: Tensor, given: Tensor) -> Tensor:
-    """Splats (b c h w) and a channel that says whether there are points to follow; given (b,) is 1 or 0."""
-    flag = given.view(-1, 1, 1, 1).expand(-1, 1, *points.shape[2:])
-    return torch.cat([points * flag, flag], dim=1)
-
-
-class JointFlowStage:
-    """The one stage: the network, its moving average, its optimiser (see training.loop.Stage)."""
-
-    name = "flow"
-
-    def __init__(self, settings: JointFlowSettings, coding: LabelCoding, colours: Colours) -> None:
-        self.settings, self.colours = settings.training, colours
-        self.net = build(settings, coding).to(memory_format=torch.channels_last)
-        self.average = averaged(self.net, self.settings.ema)
-        self.optimisers: Mapping[str, Optimizer] = muon_and_adamw(
-            self.net, self.net.unet.hidden(), self.settings.learning_rate
-        )
-        self.modules: Mapping[str, nn.Module] = {"net": self.net, "average": self.average}
-
-    @property
-    def averaged_net(self) -> JointNet:
-        """The network with the averaged weights: the one that generates."""
-        assert isinstance(self.average.module, JointNet), "the average is of the network"
-        return self.average.module
-
-    def setup(self, fabric: Fabric) -> None:
-        """Put the network and its average on the device."""
-        self.average.to(fabric.device)
-        self.wrapped, *self.wrapped_optimisers = fabric.setup(self.net, *self.optimisers.values())
-
-    def step(self, fabric: Fabric, batch: CodedBatch, moment: Moment) -> dict[str, Tensor]:
-        """One step on the velocity loss of both groups."""
-        settings = self.settings
-        losses = self._losses(fabric, batch)
-        fabric.backward(losses["image"] + settings.label_weight * losses["label"])
-        for optimiser in self.wrapped_optimisers:
-            set_rate(optimiser, warm_then_decay(moment, settings.learning_rate, settings.warmup, settings.decay))
-            optimiser.step()
-            optimiser.zero_grad()
-        self.average.update_parameters(self.net)
-        return losses
-
-    def _losses(self, fabric: Fabric, batch: CodedBatch) -> dict[str, Tensor]:
-        settings = self.settings
-        image, label, typed, points = (
-            torch.from_numpy(part).to(fabric.device) for part in (batch.image, batch.label, batch.typed, batch.points)
-        )
-        x0 = {"image": standardised(image, self.colours), "label": label}
-        noise = {name: torch.randn_like(part) for name, part in x0.items()}
-        t = draw_clocks(len(image), settings.mix, settings.clock_mean, settings.clock_spread, settings.clock_shift).to(
-            fabric.device
-        )
-        given = (torch.rand(len(image), device=fabric.device) < settings.points).float()
-        x0_hat = self.wrapped(noised(x0, noise, t), t, condition_channels(points, given))
-        known = torch.ones_like(label)
-        known[:, 1:-2] = typed
-        weights = dict(zip(x0, velocity_weight(t).unbind(1), strict=True))
-        return weighted_error(x0_hat, x0, weights, {"image": torch.ones_like(image), "label": known})
-
-
 class JointFlow:
     """A trained JointFlow (see methods.method.Method)."""
 
     name: ClassVar[str] = "jointflow"
     needs: ClassVar[frozenset[str]] = frozenset()
     takes: ClassVar[frozenset[str]] = frozenset({"points", "instances", "image"})
-    stages: ClassVar[tuple[str, ...]] = (JointFlowStage.name,)
+    stages: ClassVar[tuple[str, ...]] = (JointStage.name,)
     presets: ClassVar[Mapping[str, Settings]] = PRESETS
 
     def __init__(
@@ -246,7 +141,7 @@ class JointFlow:
         facts = Facts.of(tiles)
         run.write_facts(facts.model_dump())
         torch.manual_seed(seed_of(run.record.seed))
-        stage = JointFlowStage(settings, LabelCoding(facts.classes), facts.colours)
+        stage = JointStage(settings.network, settings.training, LabelCoding(facts.classes), facts.colours)
         coded = CodedTiles(tiles, LabelCoding(facts.classes), settings.tile, settings.splat_px)
 
         def batch_at(step: int) -> CodedBatch:
@@ -266,7 +161,7 @@ class JointFlow:
         """The trained network of a run folder: its moving average."""
         settings = JointFlowSettings.model_validate(run.record.settings)
         facts = Facts.model_validate(run.read_facts())
-        stage = JointFlowStage(settings, LabelCoding(facts.classes), facts.colours)
+        stage = JointStage(settings.network, settings.training, LabelCoding(facts.classes), facts.colours)
         checkpoint.load(run.checkpoint(stage.name), f"{cls.name}/{stage.name}", {"average": stage.average})
         net = stage.averaged_net.to(fabric.device)
         return cls(settings, facts, run.record.class_names, net, Origin.of(run), fabric)
@@ -291,7 +186,7 @@ class JointFlow:
         """One stage; a pair from nothing."""
         coding = LabelCoding(tuple(range(1, classes + 1)))
         with torch.device("meta"):
-            net = build(settings, coding)
+            net = build(settings.network, coding)
             state = {name: torch.empty(1, width, size, size) for name, width in net.groups.items()}
             t, condition = torch.empty(1, 2), torch.empty(1, coding.class_channels + 2, size, size)
             features = net.encode(condition)
@@ -401,16 +296,6 @@ class JointFlow:
             points=condition.points,
             provenance=self.origin.of_sample(seed, slot.k, condition),
         )
-
-
-def standardised(image: Tensor, colours: Colours) -> Tensor:
-    """(b 3 h w) in [-1, 1] -> mean 0 and spread 1 over the training tiles."""
-    return (image - image.new_tensor(colours.mean).view(3, 1, 1)) / image.new_tensor(colours.spread).view(3, 1, 1)
-
-
-def restored(image: Tensor, colours: Colours) -> Tensor:
-    """The inverse of `standardised`."""
-    return image * image.new_tensor(colours.spread).view(3, 1, 1) + image.new_tensor(colours.mean).view(3, 1, 1)
 
 
 def _noise(group: Group, widths: Mapping[str, int], seed: int, device: torch.device) -> State:

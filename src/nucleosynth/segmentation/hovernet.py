@@ -57,9 +57,9 @@ class HoVerNetSettings(Settings):
     """Side of a window in prediction, px."""
     margin: int = Field(32, ge=0)
     """Border of that window that sees too little around it and is dropped, px."""
-    vote_smoothing: float = Field(3.0, gt=0)
+    vote_smoothing: float = Field(2.0, gt=0)
     """How many times wider the votes of regressed offsets are smoothed than those of exact ones need."""
-    least_um2: float = Field(5.0, ge=0)
+    least_um2: float = Field(2.5, ge=0)
     """Nuclei found from offsets that are smaller are dropped, square micrometres."""
     losses: LossWeights = LossWeights(field=4.0, type_dice=0.2)
     """Weights of the losses. Centres are learnt last; the Dice of types that a small batch lacks is mostly noise."""

@@ -1,9 +1,9 @@
 """What the judge is trained on: cross-entropy and Dice for nuclei and types, squared or Huber errors for the field.
 
 Graham et al., HoVer-Net, Medical Image Analysis 2019. The released PyTorch code weighs all terms 1 (the paper doubles
-the field's). Departures: pixels of unknown type are in neither type term; the slope of the horizontal map is taken along
-x and of the vertical one along y (the released code crosses them: `crossed_gradients`); offsets are compared inside
-nuclei alone, as they mean nothing outside.
+the field's). Departures: pixels of unknown type are in neither type term; the slope of the horizontal map is taken
+along x and of the vertical one along y (the released code crosses them: `crossed_gradients`); offsets are compared
+inside nuclei alone, as they mean nothing outside.
 """
 
 from collections.abc import Mapping

@@ -1,10 +1,14 @@
 """Which device and which precision: picked by themselves, said aloud, overruled by name."""
 
+import logging
+
 import torch
 from lightning_fabric import Fabric
 
 from nucleosynth.errors import UserError
 from nucleosynth.progress import say
+
+logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it repeats what we say ourselves
 
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 

@@ -24,9 +24,11 @@ def cost(
     by default.
 
     Args:
-        method: a method (names are in `nucleosynth list`), or a run folder: then the run's own settings and classes
-        count. preset: named settings of the method. size: side of the pair in px. classes: number of classes. json:
-        write the numbers to this file.
+        method: a method (names are in `nucleosynth list`), or a run folder, whose settings and classes then count.
+        preset: named settings of the method.
+        size: side of the pair in px.
+        classes: number of classes.
+        json: write the numbers to this file.
 
     Raises:
         UserError: an unknown name, or a size that the network cannot take.

@@ -99,9 +99,8 @@ def train(
     settings = type(kind.presets["tiny"]).model_validate(record.settings)
     run = Run.create(folder, record, resume)
     nuclei = sum(len(tile.classes) for tile in tiles)
-    say(
-        f"{record.method}, preset {record.preset}: {len(tiles)} tiles, {nuclei} nuclei, {len(record.training_sources)} sources"
-    )
+    sources = len(record.training_sources)
+    say(f"{record.method}, preset {record.preset}: {len(tiles)} tiles, {nuclei} nuclei, {sources} sources")
     kind.fit(tiles, settings, run, fabric_for(device, precision))
     say(f"trained; pictures in {run.folder / 'pictures'}; next: nucleosynth generate {run.folder} --n 64 --out OUT")
     return run

@@ -48,13 +48,19 @@ def generate(
     Sample k depends on the seed and k alone. An unfinished store of the same command is continued. Returns `out`.
 
     Args:
-        run: the folder of a trained run. out: the store to write, with a contact sheet in it. n: how many; given
-        sides are used again and again. Unless given: each given side once, or 16 pairs. seed: of all randomness.
-        size: side of a tile in px of the method's resolution. Given tiles are cut into such windows, and else kept
-        whole. batch: samples that go through the network together; other sizes give the same samples up to rounding.
-        points: place nuclei where this data has them. labels: paint an image for each label of this data. images:
-        find the nuclei of each image of this data. split: use only this split of the given data. overwrite: replace a
-        store in the output folder. device: auto, cpu or cuda. precision: auto, 32-true, bf16-mixed or 16-mixed.
+        run: the folder of a trained run.
+        out: the store to write, with a contact sheet in it.
+        n: how many; given sides are used again and again. Unless given: each given side once, or 16 pairs.
+        seed: of all randomness.
+        size: side of a tile, px at the method's resolution; given tiles are cut into such windows, else kept whole.
+        batch: samples that go through the network together; other sizes give the same samples up to rounding.
+        points: place nuclei where this data has them.
+        labels: paint an image for each label of this data.
+        images: find the nuclei of each image of this data.
+        split: use only this split of the given data.
+        overwrite: replace a store in the output folder.
+        device: auto, cpu or cuda.
+        precision: auto, 32-true, bf16-mixed or 16-mixed.
 
     Raises:
         UserError: no trained run, a condition that the method does not take, or an output folder that is taken.

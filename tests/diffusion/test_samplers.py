@@ -1,0 +1,110 @@
+"""Samplers against the exact denoiser of a Gaussian mixture: the right distribution, and the declared order."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from nucleosynth.diffusion.flow import Flow
+from nucleosynth.diffusion.prediction import Denoise, Prediction, State, guided
+from nucleosynth.diffusion.samplers import SAMPLERS, evaluations
+
+MEANS = torch.tensor([-2.0, 0.5, 3.0], dtype=torch.float64)
+SHARES = torch.tensor([0.3, 0.5, 0.2], dtype=torch.float64)
+SPREAD = 0.4
+
+
+class Cosine:
+    """A variance-preserving process whose clock runs the other way: 0 is data, 1 is noise."""
+
+    def alpha(self, t: Tensor) -> Tensor:
+        return torch.cos(t * math.pi / 2)
+
+    def sigma(self, t: Tensor) -> Tensor:
+        return torch.sin(t * math.pi / 2)
+
+
+def exact(x: Tensor, alpha: float, sigma: float) -> Tensor:
+    """E[x0 | x_t] for the mixture."""
+    variance = alpha**2 * SPREAD**2 + sigma**2
+    x = x[..., None].double()
+    weight = torch.softmax(SHARES.log() - (x - alpha * MEANS) ** 2 / (2 * variance), dim=-1)
+    posterior = MEANS + alpha * SPREAD**2 / variance * (x - alpha * MEANS)
+    return (weight * posterior).sum(-1)
+
+
+def denoiser(process: Flow | Cosine) -> Denoise:
+    def denoise(state: State, t: Tensor) -> Prediction:
+        clock = t[0].double()
+        return Prediction(
+            {
+                name: exact(x, float(process.alpha(clock[i])), float(process.sigma(clock[i])))
+                for i, (name, x) in enumerate(state.items())
+            }
+        )
+
+    return denoise
+
+
+def run(name: str, steps: int, process: Flow | Cosine, start: Tensor) -> Tensor:
+    ends = (0.0, 1.0) if isinstance(process, Flow) else (1.0, 0.0)
+    times = torch.linspace(*ends, steps + 1, dtype=torch.float64)[:, None]
+    return SAMPLERS[name](denoiser(process), {"x": start}, times, {"x": process})["x"]
+
+
+@pytest.mark.parametrize("process", [Flow(), Cosine()])
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_samples_have_the_mixture_s_distribution(name: str, process: Flow | Cosine) -> None:
+    noise = torch.randn(20000, 1, 1, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found = run(name, 64, process, noise).flatten()
+    nearest = (found[:, None] - MEANS).abs().argmin(1)
+    for k in range(3):
+        assert abs(float((nearest == k).double().mean()) - float(SHARES[k])) < 0.02
+        assert abs(float(found[nearest == k].mean()) - float(MEANS[k])) < 0.05
+        assert abs(float(found[nearest == k].std()) - SPREAD) < 0.07
+
+
+@pytest.mark.parametrize(("name", "order"), [("euler", 1), ("heun", 2), ("multistep", 2)])
+def test_declared_order(name: str, order: int) -> None:
+    """Halving the step divides the error by 2^order (up to a time short of the data, where all are smooth)."""
+    start = torch.linspace(-2.5, 2.5, 41, dtype=torch.float64).view(-1, 1, 1, 1)
+
+    def end(sampler: str, steps: int) -> Tensor:
+        times = torch.linspace(0, 0.8, steps + 1, dtype=torch.float64)[:, None]
+        return SAMPLERS[sampler](denoiser(Flow()), {"x": start}, times, {"x": Flow()})["x"]
+
+    truth = end("heun", 4096)
+    coarse, fine = ((end(name, steps) - truth).abs().mean() for steps in (64, 128))
+    assert math.log2(float(coarse / fine)) == pytest.approx(order, abs=0.2)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_group_whose_clock_stands_still_is_kept(name: str) -> None:
+    known, noise = torch.full((2, 1, 3, 3), 0.7), torch.randn(2, 1, 3, 3)
+    times = torch.tensor([[1.0, 0.0], [1.0, 0.5], [1.0, 1.0]])
+    state = {"image": known, "label": noise}
+    found = SAMPLERS[name](denoiser(Flow()), state, times, {"image": Flow(), "label": Flow()})
+    torch.testing.assert_close(found["image"], known)
+    assert not torch.allclose(found["label"].float(), noise)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_evaluations_are_counted(name: str) -> None:
+    calls = 0
+    inner = denoiser(Flow())
+
+    def counting(state: State, t: Tensor) -> Prediction:
+        nonlocal calls
+        calls += 1
+        return inner(state, t)
+
+    times = torch.linspace(0, 1, 8)[:, None]
+    SAMPLERS[name](counting, {"x": torch.zeros(1, 1, 1, 1)}, times, {"x": Flow()})
+    assert calls == evaluations(name, 7)
+
+
+def test_guidance_is_linear_between_both_passes() -> None:
+    given = guided(lambda s, _: Prediction({"x": s["x"] + 2}), lambda s, _: Prediction({"x": s["x"]}), 1.5)
+    found = given({"x": torch.ones(1, 1, 1, 1)}, torch.zeros(1, 1)).x0["x"]
+    torch.testing.assert_close(found, torch.full((1, 1, 1, 1), 4.0))
