@@ -92,9 +92,9 @@ def contact_sheet(samples: Sequence[Sample], columns: int = 2, cell_px: int = CE
     return np.concatenate([sheet, _legend(shown, colours, sheet.shape[1])])
 
 
-def write_contact_sheet(path: Path, samples: Sequence[Sample], columns: int = 2) -> None:
+def write_contact_sheet(path: Path, samples: Sequence[Sample], columns: int = 2, cell_px: int = CELL_PX) -> None:
     """Write a contact sheet as a PNG file, whole or not at all."""
-    write_png(path, contact_sheet(samples, columns))
+    write_png(path, contact_sheet(samples, columns, cell_px))
 
 
 def write_png(path: Path, picture: Image) -> None:

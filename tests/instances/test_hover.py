@@ -64,5 +64,6 @@ def test_no_nuclei_make_an_empty_map():
 def test_maps_that_do_not_fit_are_refused():
     with pytest.raises(UserError, match="last axis"):
         extract(np.zeros((4, 5)), np.zeros((2, 4, 5)))
-    with pytest.raises(UserError, match="not finite"):
-        extract(np.zeros((4, 5)), np.full((4, 5, 2), np.nan))
+    for bad in ((np.zeros((4, 5)), np.full((4, 5, 2), np.nan)), (np.full((4, 5), np.nan), np.zeros((4, 5, 2)))):
+        with pytest.raises(UserError, match="not finite"):
+            extract(*bad)

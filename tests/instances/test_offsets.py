@@ -111,6 +111,8 @@ def test_what_does_not_fit_is_refused():
         extract(mask, np.zeros((4, 5, 2)))
     with pytest.raises(UserError, match="not finite"):
         extract(mask, offsets + np.nan)
+    with pytest.raises(UserError, match="not finite"):
+        extract(mask * np.nan, offsets)
     with pytest.raises(UserError, match="scale > 0"):
         extract(mask, offsets, scale=0)
 

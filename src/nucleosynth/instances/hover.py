@@ -46,10 +46,10 @@ def extract(
             got=f"{nuclei.shape} and {hv.shape}",
             mend="move the two maps to the last axis" if hv.shape == (2, *nuclei.shape) else "",
         )
-    if not np.isfinite(hv).all():
-        raise UserError("HV maps that are not finite", expected="numbers of about -1..1", got="NaN or infinity")
+    if not (np.isfinite(nuclei).all() and np.isfinite(hv).all()):
+        raise UserError("maps that are not finite", expected="0..1 and about -1..1", got="NaN or infinity")
     blob = _large_pieces(nuclei >= threshold, min_area) > 0
-    rims = np.maximum(_rims(hv, ksize) - ~blob, 0)
+    rims = _rims(hv, ksize)  # the published code clears them outside the blob, where nothing reads them
     energy = -cv2.GaussianBlur((1 - rims) * blob, (3, 3), 0)
     cores = _without_holes(blob & (rims < edge))
     # For cv2 what lies beyond the tile is foreground when it erodes: markers at the border survive.

@@ -51,7 +51,7 @@ def extract(
     Votes beyond the tile count at its border. Each nucleus is one 4-connected piece without holes (see `tidy`).
 
     Raises:
-        UserError: maps whose shapes do not fit, offsets that are not finite, or a scale that is not positive.
+        UserError: maps whose shapes do not fit or that are not finite, or a scale that is not positive.
     """
     _check(foreground, offsets_px, scale)
     mask = np.ascontiguousarray(foreground if foreground.dtype == np.bool_ else foreground >= threshold)
@@ -95,8 +95,8 @@ def _check(foreground: NDArray[Any], offsets_px: NDArray[Any], scale: float) -> 
             expected="foreground (h, w) and offsets (2, h, w)",
             got=f"{foreground.shape} and {offsets_px.shape}",
         )
-    if not np.isfinite(offsets_px).all():
-        raise UserError("offsets that are not finite", expected="pixels", got="NaN or infinity")
+    if not (np.isfinite(foreground).all() and np.isfinite(offsets_px).all()):
+        raise UserError("maps that are not finite", expected="a probability and pixels", got="NaN or infinity")
     if not scale > 0:
         raise UserError("bad scale", expected="scale > 0 (1 at 20x, 2 at 40x)", got=str(scale))
 

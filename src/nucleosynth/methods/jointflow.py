@@ -40,6 +40,7 @@ from nucleosynth.training.loop import train
 
 SHEET = 16
 """Pairs on a contact sheet of the training."""
+SHEET_CELL_PX = 256
 PROCESSES = {"image": Flow(), "label": Flow()}
 
 
@@ -151,7 +152,7 @@ class JointFlow:
             origin = Origin(cls.name, "in training", ())
             drawn = cls(settings, facts, run.record.class_names, stage.averaged_net, origin, fabric)
             samples = drawn.generate(drawn.default_conditions(0), 0, count=SHEET, batch=SHEET)
-            write_contact_sheet(run.picture(f"step_{step:06d}.png"), list(samples), columns=4)
+            write_contact_sheet(run.picture(f"step_{step:06d}.png"), list(samples), columns=4, cell_px=SHEET_CELL_PX)
 
         train(stage, batch_at, budget=run.record.budget, run=run, fabric=fabric, picture=sheet)
         return cls(settings, facts, run.record.class_names, stage.averaged_net, Origin.of(run), fabric)
@@ -292,7 +293,7 @@ class JointFlow:
             mpp=condition.mpp if condition.mpp is not None else self.mpp,
             tissue=condition.tissue or self.facts.tissue,
             stain=condition.stain or self.facts.stain,
-            licence=self.origin.licence,
+            licence=condition.licence if condition.image is not None else self.origin.licence,
             points=condition.points,
             provenance=self.origin.of_sample(seed, slot.k, condition),
         )

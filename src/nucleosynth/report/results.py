@@ -50,7 +50,7 @@ class Picture(Record):
 
 
 class Judgement(Record):
-    """One judge: its arm and seed, its training (steps, seconds, the logged losses), and its scores on the test tiles."""
+    """One judge: its arm and seed, its training (steps, seconds, logged losses), its scores on the test tiles."""
 
     arm: str
     seed: int
@@ -76,7 +76,7 @@ class Summary(Record):
 
 
 class Difference(Record):
-    """A metric's differences to the real-only arm at equal seeds: each, mean, sd (n - 1), 95 % interval, p (t, n - 1)."""
+    """A metric's differences to the real-only arm at equal seeds: mean, sd (n - 1), 95 % interval and p (t, n - 1)."""
 
     each: tuple[float | None, ...]
     mean: float | None
@@ -110,6 +110,9 @@ class Arm(Record):
     """One way to train the judge, over all seeds."""
 
     name: str
+    """As on the command line."""
+    label: str
+    """As in tables."""
     made_by: str
     synthetic: Tiles | None
     ratio: float | None

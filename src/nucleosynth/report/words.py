@@ -58,8 +58,8 @@ def _outcome(arm: Arm, results: Results) -> str:
         return f"Nothing can be said of judges trained {what}: {metric.label} is not defined on these test tiles."
     if found.low is None or found.high is None:
         return (
-            f"No test can be made from {len(found.each)} seed{'s' if len(found.each) > 1 else ''}: judges trained {what} "
-            f"differ by {size} from those trained on real tiles alone, by an unknown margin of chance."
+            f"No test can be made from {len(found.each)} seed{'s' if len(found.each) > 1 else ''}: judges trained "
+            f"{what} differ by {size} from those trained on real tiles alone, by an unknown margin of chance."
         )
     if found.low > 0:
         finding = f"Judges trained {what} see nuclei better"
@@ -73,7 +73,7 @@ def _outcome(arm: Arm, results: Results) -> str:
 
 def source_of(arm: Arm) -> str:
     """What an arm adds to the real tiles, without "real+"."""
-    return arm.name.partition("+")[2]
+    return arm.label.partition("+")[2]
 
 
 def readings(evidence: Evidence) -> list[tuple[str, str, str]]:

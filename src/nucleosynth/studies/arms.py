@@ -6,7 +6,7 @@ that must come from those tiles as well (see fairness.py).
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nucleosynth import catalog
@@ -17,9 +17,13 @@ REAL = "real"
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to train the judge: with real tiles alone, with a recipe's pairs, or with those of a store."""
+    """One way to train the judge: with real tiles alone, with a recipe's pairs, or with those of a store.
+
+    label: what tables call it; of a store the folder's name, where that is enough.
+    """
 
     name: str
+    label: str
     method: str = ""
     preset: str = ""
     store: Path | None = None
@@ -57,12 +61,13 @@ def parse(texts: Sequence[str], preset: str) -> tuple[Arm, ...]:
             where="--arm",
             mend=f"for example --arm {REAL} --arm {REAL}+jointflow",
         )
-    return arms
+    labels = [arm.label for arm in arms]
+    return tuple(arm if labels.count(arm.label) == 1 else replace(arm, label=arm.name) for arm in arms)
 
 
 def _arm(text: str, preset: str) -> Arm:
     if text == REAL:
-        return Arm(text)
+        return Arm(text, text)
     real, plus, what = text.partition("+")
     if real != REAL or not plus or not what:
         raise UserError(
@@ -71,7 +76,7 @@ def _arm(text: str, preset: str) -> Arm:
     method, _, own = what.partition(":")
     known = [entry.name for entry in catalog.CATALOG["method"]]
     if method in known:
-        return Arm(text, method=method, preset=own or preset)
+        return Arm(text, text, method=method, preset=own or preset)
     if Path(what).exists():
-        return Arm(text, store=Path(what))
+        return Arm(text, f"{REAL}+{Path(what).name}", store=Path(what))
     raise unknown_name("method or store", what, known, where=f"--arm {text}")

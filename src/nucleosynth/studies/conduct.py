@@ -5,8 +5,8 @@
     pictures/                         what the report shows
     study.json                        everything, see report/results.py
 
-What is finished is read back, so that a study that was stopped goes on at the next arm or seed. How judges are trained and
-pairs are made is handed in, so that the course can be told apart from the networks.
+What is finished is read back, so that a study that was stopped goes on at the next arm or seed. How judges are trained
+and pairs are made is handed in: the course knows no network.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -176,6 +176,7 @@ def _arm(
     own = looks.synthetic.get(arm.name)
     return report.Arm(
         name=arm.name,
+        label=arm.label,
         made_by=_origin(arm, made),
         synthetic=described(made.samples) if own else None,
         ratio=area_mm2(made.samples) / area_mm2(material.training) if own else None,

@@ -1,7 +1,7 @@
 """What synthetic tiles look like beside real ones: classes, contrast, copies.
 
-Every number is taken from windows of one size at the judge's resolution, since distances grow with both, and stands beside
-the same number of real tiles that the generator never saw. None of them decides anything: they are shown.
+Every number is taken from windows of one size at the judge's resolution, since distances grow with both, and stands
+beside that of real tiles which the generator never saw. None of them decides anything: they are shown.
 """
 
 from collections.abc import Iterable, Sequence
@@ -83,7 +83,7 @@ def area_mm2(samples: Sequence[Sample]) -> float:
     return float(sum(s.size[0] * s.size[1] * (s.mpp or 0) ** 2 for s in samples) / 1e6)
 
 
-def _some(samples: list[Sample], count: int, seed: int) -> list[Sample]:
+def _some(samples: Sequence[Sample], count: int, seed: int) -> list[Sample]:
     """`count` of them at most, drawn by the seed, in order."""
     order = generator_of(seed).permutation(len(samples))[:count]
     return [samples[k] for k in np.sort(order)]
@@ -101,7 +101,7 @@ def _contrast(samples: Sequence[Sample]) -> float | None:
 
 
 def _copies(
-    made: list[Sample], held_out: list[Sample], training: Sequence[Sample], side: int, seed: int
+    made: Sequence[Sample], held_out: Sequence[Sample], training: Sequence[Sample], side: int, seed: int
 ) -> tuple[dict[str, float | None], int]:
     if side < SMALLEST_PX:
         return {}, 0

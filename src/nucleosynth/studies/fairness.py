@@ -87,7 +87,7 @@ def check_apart(training: Sequence[Sample], tests: Sequence[Sample]) -> None:
 
 
 def _sources(tile: Sample, arm: str) -> Iterator[str]:
-    """Every source that a tile rests on, its own generator apart; another generator's tiles cannot be traced further."""
+    """Every source that a tile rests on but its own generator; another generator's tiles cannot be traced further."""
     provenance = tile.provenance
     if provenance.get("kind") != SYNTHETIC:
         yield tile.source

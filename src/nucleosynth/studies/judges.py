@@ -13,7 +13,7 @@ from nucleosynth.sample import Sample
 from nucleosynth.segmentation import fit as judge
 from nucleosynth.segmentation.hovernet import HoVerNetSettings
 from nucleosynth.segmentation.predict import ceiling, predict
-from nucleosynth.studies.conduct import TrainJudge, Trained
+from nucleosynth.studies.conduct import Trained, TrainJudge
 from nucleosynth.studies.scoring import defined
 
 

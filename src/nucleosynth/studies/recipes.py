@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from nucleosynth import catalog, config
 from nucleosynth.data.reader import read
@@ -41,8 +42,9 @@ def _count(run: Run, area_mm2: float, device: str, precision: str) -> int:
     """How many pairs of the method's size have that area."""
     from nucleosynth.training.device import fabric_for
 
-    model = catalog.load("method", run.record.method).load(run, fabric_for(device, precision))
-    return max(math.ceil(area_mm2 * 1e6 / (model.size[0] * model.size[1] * (model.mpp or 1.0) ** 2)), 1)
+    model: Any = catalog.load("method", run.record.method).load(run, fabric_for(device, precision))
+    pair_mm2: float = model.size[0] * model.size[1] * (model.mpp or 1.0) ** 2 / 1e6
+    return max(math.ceil(area_mm2 / pair_mm2), 1)
 
 
 def _record(arm: Arm, tiles: Sequence[Sample], data: str, budget: Budget, seed: int) -> RunRecord:

@@ -53,7 +53,7 @@ def scored(tests: Sequence[Sample], predictions: Iterable[Sample]) -> Scores:
     names = tests[0].class_names
     images, total = [], Confusion.empty(len(names))
     for true, found in zip(tests, predictions, strict=True):
-        assert found.sample_id == true.sample_id and found.class_names == names, "predictions follow the test tiles"
+        assert (found.sample_id, found.class_names) == (true.sample_id, names), "predictions follow the test tiles"
         images.append(instance.scores(true.instances, found.instances))
         total += confusion(
             nuclei(true.instances, true.classes),

@@ -2,8 +2,8 @@
 
 The judges of two arms at one seed start from the same weights and draw windows by the same numbers, so the arms are
 compared seed by seed: Student's paired t test. It assumes that the differences are independent and about normal. Seeds
-vary the judge alone: tiles and generator are the same in all, so the interval says nothing about other slides, nor about
-the generator trained again.
+vary the judge alone: tiles and generator are the same in all, so the interval says nothing about other slides, nor
+about the generator trained again.
 """
 
 import math

@@ -99,7 +99,7 @@ def generate(
             conditions,
             lambda stream, rows: model.generate(stream, seed, count=len(rows), start=rows.start, batch=batch),
         )
-    write_contact_sheet(out / SHEET, list(islice(read(str(out)), SHOWN)), columns=4)
+    write_contact_sheet(out / SHEET, list(islice(read(str(out)), SHOWN)), columns=4, cell_px=256)
     say(f"{n} samples in {out}; contact sheet: {out / SHEET}")
     return out
 

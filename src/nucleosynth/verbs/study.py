@@ -142,16 +142,17 @@ def _tiles(data: str, test_data: str | None, split: str | None, seed: int) -> tu
 
     With test data of their own, the training tiles are the split "train" of `data`, or all where there is none.
     """
-    resolve(data)
     wanted = split or TEST
+    for each in (data, test_data or data):
+        resolve(each)
+    whole = list(read(data))
     if test_data is not None:
-        resolve(test_data)
-        training, tests = list(read(data)), list(read(test_data))
-        training = [tile for tile in training if tile.split == TRAIN] or training
+        tests = list(read(test_data))
+        training = [tile for tile in whole if tile.split == TRAIN] or whole
         if split is not None or any(tile.split == TEST for tile in tests):
             tests = [tile for tile in tests if tile.split in ("", wanted)]
         how = "test tiles from other data"
-    elif all(tile.split == "" for tile in (whole := list(read(data)))):
+    elif not any(tile.split for tile in whole):
         training, tests = split_by_source(whole, TEST_SHARE, seed)
         how = f"the data have no official split: {TEST_SHARE:.0%} of the sources were set aside by seed {seed}"
     else:

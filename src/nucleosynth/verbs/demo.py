@@ -1,0 +1,153 @@
+"""`nucleosynth demo`: the whole street on drawn tissue, in minutes and without a network connection.
+
+    generator/            the trained method
+    pairs/, pairs.png     what it made
+    judges/, study.json   the study of judges with and without the pairs
+    report.html           what came of it
+
+Each part that is finished is kept when the demo is run again.
+"""
+
+import time
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from nucleosynth import catalog
+from nucleosynth.config import Settings
+from nucleosynth.data.reader import read
+from nucleosynth.data.shards import read_manifest
+from nucleosynth.errors import Interrupted, UserError
+from nucleosynth.pictures import contact_sheet, write_png
+from nucleosynth.progress import say
+from nucleosynth.report.page import FILE as REPORT
+from nucleosynth.run import RECORD, Budget, write_whole
+from nucleosynth.studies.plan import FILE as PLAN
+from nucleosynth.verbs.fit import fit, training_tiles
+from nucleosynth.verbs.generate import generate
+from nucleosynth.verbs.study import study
+
+FILE = "demo.json"
+METHOD, JUDGE, TRAIN = "jointflow", "hovernet", "train"
+GENERATOR, JUDGES = 0.45, 0.42
+"""Shares of the time; the rest is for drawing, generating, scoring and the report."""
+LEAST_PAIRS, PAIRS_A_MINUTE = 64, 24
+LEAST_STEPS, ROUND_STEPS = 10, 10
+"""A judge's training steps: at least so many, in multiples of so many."""
+COLUMNS, SHOWN, CELL_PX = 4, 24, 192
+ARMS = 2
+TIMED = (2, 8)
+"""Steps of two short trainings, the difference of which tells how long a step takes."""
+
+
+class Course(Settings):
+    """What a demo does; kept in demo.json, and the same when the demo is run again."""
+
+    minutes: float
+    """Of all, on this machine."""
+    seed: int
+    data: str = "phantom:tiles=24&size=256&sources=8"
+    """The drawn tissue: 18 tiles to train on, 6 of other slides to test on."""
+    seeds: int = 3
+    """Judges of each arm."""
+    least_pairs: int = LEAST_PAIRS
+
+    @property
+    def pairs(self) -> int:
+        """How many are made."""
+        return max(self.least_pairs, round(PAIRS_A_MINUTE * self.minutes))
+
+
+def demo(*, minutes: float = 10.0, run: Path = Path("runs/demo"), seed: int = 0) -> Path:
+    """Draw tissue, train a generator on it, make pairs, and judge what they are worth. Needs no data and no network.
+
+    Prints where the report, the picture of the pairs and the pairs are; returns the report's path. Run again after a
+    stop, it goes on; finished parts are kept.
+
+    Args:
+        minutes: how long all of it may take.
+        run: the folder for all of it.
+        seed: of all randomness.
+
+    Raises:
+        UserError: not a positive time, or a folder that holds another demo or other things.
+        Interrupted: stopped; the same command goes on.
+    """
+    if not minutes > 0:
+        raise UserError("no time", expected="--minutes above 0", got=str(minutes))
+    try:
+        return walk(Course(minutes=minutes, seed=seed), run)
+    except Interrupted as error:
+        raise Interrupted(f"stopped; finished parts are kept in {run}; run the same command to go on") from error
+
+
+def walk(course: Course, folder: Path) -> Path:
+    """Go through all parts of a demo, or those that are missing."""
+    _begin(course, folder)
+    pairs, sheet = folder / "pairs", folder / "pairs.png"
+    say(f"demo: {course.minutes:g} minutes in all, on drawn tissue; generator, {course.pairs} pairs, judges, report")
+    if not (read_manifest(pairs) or {}).get("finished"):
+        _make_pairs(course, folder, pairs)
+    if not sheet.exists():
+        write_png(sheet, contact_sheet(list(islice(read(str(pairs)), SHOWN)), COLUMNS, CELL_PX))
+    if not (folder / REPORT).exists():
+        say("judges, trained with and without the pairs")
+        arms = ["real", f"real+{pairs}"]
+        steps = _judge_steps(course, folder, pairs)
+        again = (folder / PLAN).exists()
+        study(course.data, arm=arms, run=folder, seeds=course.seeds, steps=steps, seed=course.seed, resume=again)
+    print(f"report  {folder / REPORT}\npicture {sheet}\npairs   {pairs}")
+    return folder / REPORT
+
+
+def seconds_a_step(course: Course, pairs: Path) -> float:
+    """How long a judge's training step takes here and now."""
+    from nucleosynth.segmentation.fit import fit as fit_judge
+
+    real, made = training_tiles(course.data, TRAIN), list(read(str(pairs)))
+    settings = catalog.load("judge", JUDGE).presets["tiny"]
+    ends = []
+    for steps in TIMED:
+        with TemporaryDirectory() as place:
+            began = time.monotonic()
+            fit_judge(real, settings, folder=Path(place), budget=Budget(steps=steps), seed=0, synthetic=made)
+            ends.append(time.monotonic() - began)
+    return max((ends[1] - ends[0]) / (TIMED[1] - TIMED[0]), 1e-3)
+
+
+def _begin(course: Course, folder: Path) -> None:
+    """Write demo.json, or see that it is the same."""
+    path = folder / FILE
+    wanted = course.model_dump_json(indent=1)
+    if path.exists() and path.read_text() != wanted:
+        raise UserError(
+            "another demo is there",
+            expected=" ".join(path.read_text().split()),
+            got=" ".join(wanted.split()),
+            where=str(folder),
+            mend="give another --run, or the same options to go on",
+        )
+    if not path.exists():
+        if folder.exists() and any(folder.iterdir()):
+            raise UserError(
+                "the folder is taken", expected="a new or empty folder", got=str(folder), mend="--run OTHER"
+            )
+        write_whole(path, wanted)
+
+
+def _make_pairs(course: Course, folder: Path, pairs: Path) -> None:
+    """Train the generator on the split "train" alone, then make pairs."""
+    place, minutes = folder / "generator", GENERATOR * course.minutes
+    again = (place / RECORD).exists()
+    fit(METHOD, data=course.data, run=place, split=TRAIN, minutes=minutes, seed=course.seed, resume=again)
+    generate(place, out=pairs, n=course.pairs, seed=course.seed)
+
+
+def _judge_steps(course: Course, folder: Path, pairs: Path) -> int:
+    """As many as fit in the judges' share of the time; measured once, then kept."""
+    kept = folder / "judge_steps.txt"
+    if not kept.exists():
+        seconds = 60 * JUDGES * course.minutes / (ARMS * course.seeds)
+        steps = int(seconds / seconds_a_step(course, pairs))
+        write_whole(kept, str(max(steps // ROUND_STEPS * ROUND_STEPS, LEAST_STEPS)))
+    return int(kept.read_text())

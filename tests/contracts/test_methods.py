@@ -1,0 +1,209 @@
+"""The contract of every generator, run for a few steps on drawn tissue.
+
+A new method needs one line in MICRO: changes to its preset "tiny" that let it train in a second.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from lightning_fabric import Fabric
+
+from nucleosynth import catalog, config
+from nucleosynth.conditions.points import from_instances
+from nucleosynth.data.reader import read
+from nucleosynth.errors import Interrupted, UserError
+from nucleosynth.methods.method import Method
+from nucleosynth.run import Budget, Run, RunRecord
+from nucleosynth.sample import Condition, Sample
+from nucleosynth.training import checkpoint, loop
+from nucleosynth.training.device import fabric_for
+from nucleosynth.verbs.fit import sources_of
+
+MICRO: dict[str, dict[str, Any]] = {
+    "jointflow": {
+        "tile": 32,
+        "network": {"widths": (16, 32), "blocks": (1, 1), "attention": (False, True), "embedding": 32},
+        "training": {"batch": 4},
+        "sampling": {"steps": 2, "guided_steps": 2},
+    },
+}
+METHODS = [entry.name for entry in catalog.CATALOG["method"]]
+STEPS = 4
+
+
+@pytest.fixture(scope="module")
+def fabric() -> Fabric:
+    return fabric_for("cpu", "32-true")
+
+
+@pytest.fixture(scope="module")
+def tiles() -> list[Sample]:
+    return list(read("phantom:tiles=4&size=64&sources=2"))
+
+
+@pytest.fixture(scope="module", params=METHODS)
+def kind(request: pytest.FixtureRequest) -> Any:
+    return catalog.load("method", request.param)
+
+
+def settings_of(kind: Any) -> config.Settings:
+    return config.resolve(kind.presets["tiny"], MICRO[kind.name], "test")
+
+
+def record_of(kind: Any, tiles: list[Sample]) -> RunRecord:
+    return RunRecord(
+        method=kind.name,
+        preset="tiny",
+        settings=settings_of(kind).model_dump(mode="json"),
+        data="phantom:",
+        split=None,
+        seed=5,
+        budget=Budget(steps=STEPS),
+        class_names=tiles[0].class_names,
+        training_sources=sources_of(tiles),
+        versions={},
+        started="now",
+    )
+
+
+@pytest.fixture(scope="module")
+def run(kind: Any, tiles: list[Sample], fabric: Fabric, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    found = Run.create(tmp_path_factory.mktemp(kind.name) / "run", record_of(kind, tiles))
+    kind.fit(tiles, settings_of(kind), found, fabric)
+    return found
+
+
+@pytest.fixture(scope="module")
+def method(kind: Any, run: Run, fabric: Fabric) -> Method:
+    model: Method = kind.load(run, fabric)
+    return model
+
+
+def made(method: Method, count: int, seed: int = 1, start: int = 0, batch: int = 4) -> list[Sample]:
+    conditions = islice(method.default_conditions(seed), start, None)
+    return list(method.generate(conditions, seed, count=count, start=start, batch=batch))
+
+
+def assert_same(first: Sample, second: Sample) -> None:
+    for field in fields(Sample):
+        left, right = getattr(first, field.name), getattr(second, field.name)
+        if isinstance(left, np.ndarray):
+            np.testing.assert_array_equal(left, right, err_msg=field.name)
+        else:
+            assert left == right, field.name
+
+
+def psnr(first: Sample, second: Sample) -> float:
+    error = np.mean((first.image.astype(float) - second.image) ** 2)
+    return float(10 * np.log10(255**2 / max(error, 1e-9)))
+
+
+def test_what_it_declares(kind: Any) -> None:
+    names = {field.name for field in fields(Condition)}
+    assert kind.name in METHODS
+    assert kind.needs <= kind.takes <= names
+    assert "tiny" in kind.presets
+    assert kind.stages
+    with pytest.raises(UserError, match="did you mean"):
+        config.resolve(kind.presets["tiny"], {f"{next(iter(type(kind.presets['tiny']).model_fields))}x": 1}, "test")
+
+
+def test_valid_samples_with_their_provenance(method: Method, run: Run, kind: Any) -> None:
+    samples = made(method, 3)
+    assert [sample.size for sample in samples] == [method.size] * 3
+    assert len({sample.sample_id for sample in samples}) == 3
+    for k, sample in enumerate(samples):
+        story = sample.provenance
+        assert (story["kind"], story["generator"], story["seed"], story["k"]) == ("synthetic", kind.name, 1, k)
+        sources = {(entry["source"], entry["licence"]) for entry in story["training_sources"]}
+        assert sources == {(entry.source, entry.licence) for entry in run.record.training_sources}
+        assert sample.class_names == run.record.class_names
+        assert sample.mpp == method.mpp
+
+
+def test_sample_k_depends_on_seed_and_k_alone(method: Method) -> None:
+    three, nine, later = made(method, 3), made(method, 9), made(method, 5, start=4)
+    for first, second in zip(three, nine[:3], strict=True):
+        assert_same(first, second)
+    for first, second in zip(later, nine[4:], strict=True):
+        assert_same(first, second)
+    assert np.any(made(method, 1, seed=2)[0].image != three[0].image)
+    assert np.any(nine[0].image != nine[1].image)
+
+
+def test_other_batch_sizes_agree_up_to_rounding(method: Method) -> None:
+    for first, second in zip(made(method, 6, batch=2), made(method, 6, batch=4), strict=True):
+        assert psnr(first, second) > 40
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(
+    kind: Any, tiles: list[Sample], run: Run, fabric: Fabric, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = 0
+
+    @contextmanager
+    def stop_at_half() -> Iterator[Any]:
+        def stop() -> bool:
+            nonlocal asked
+            asked += 1
+            return asked == STEPS // 2
+
+        yield stop
+
+    record, settings = record_of(kind, tiles), settings_of(kind)
+    monkeypatch.setattr(loop, "_stop_flag", stop_at_half)
+    with pytest.raises(Interrupted):
+        kind.fit(tiles, settings, Run.create(tmp_path / "run", record), fabric)
+    monkeypatch.undo()
+    again = Run.create(tmp_path / "run", record, resume=True)
+    kind.fit(tiles, settings, again, fabric)
+    for stage in kind.stages:
+        assert checkpoint.fingerprint(again.checkpoint(stage)) == checkpoint.fingerprint(run.checkpoint(stage))
+
+
+def test_a_checkpoint_of_another_method_is_refused(kind: Any, run: Run, fabric: Fabric, tmp_path: Path) -> None:
+    other = Run(tmp_path, run.record)
+    other.write_facts(run.read_facts())
+    for stage in kind.stages:
+        checkpoint.save(other.checkpoint(stage), f"other/{stage}", {}, {}, checkpoint.Moment())
+    with pytest.raises(UserError, match="another method"):
+        kind.load(other, fabric)
+
+
+@pytest.mark.parametrize("side", ["points", "instances", "image"])
+def test_a_given_side_is_kept(method: Method, kind: Any, tiles: list[Sample], side: str) -> None:
+    if side not in kind.takes:
+        pytest.skip(f"{kind.name} does not take {side}")
+    tile = tiles[0].crop(0, 0, 50, 41)
+    asked = Condition(tile.size, 0.25, tile.class_names, name="given", source=tile.source, licence=tile.licence)
+    give = {
+        "points": {"points": replace(from_instances(tile), mpp=0.25)},
+        "instances": {"instances": tile.instances, "classes": tile.classes},
+        "image": {"image": tile.image},
+    }
+    found = next(method.generate(iter([replace(asked, **give[side])]), 1, count=1))
+    assert (found.sample_id, found.size, found.mpp) == ("given", tile.size, 0.25)
+    assert found.provenance["condition"]["source"] == tile.source
+    if side == "instances":
+        np.testing.assert_array_equal(found.instances, tile.instances)
+        np.testing.assert_array_equal(found.classes, tile.classes)
+    if side == "image":
+        np.testing.assert_array_equal(found.image, tile.image)
+        assert found.source == tile.source
+
+
+def test_its_cost_is_counted(kind: Any) -> None:
+    costs = kind.cost(kind.presets["tiny"], 64, 4)
+    assert tuple(cost.name for cost in costs) == kind.stages
+    for cost in costs:
+        assert cost.parameters > 0 < cost.evaluations
+        assert 0 < cost.gflop_cached <= cost.gflop_per_evaluation
+        assert cost.gflop_once + cost.gflop_cached == pytest.approx(cost.gflop_per_evaluation)
+    larger = kind.cost(kind.presets["tiny"], 128, 4)
+    assert larger[0].gflop_per_evaluation > 3.5 * costs[0].gflop_per_evaluation
