@@ -135,3 +135,16 @@ def find(kind: Kind, name: str) -> Entry:
 def load(kind: Kind, name: str) -> Any:
     """Import and return the object of that name."""
     return find(kind, name).load()
+
+
+def markdown() -> str:
+    """The catalog as the README's table (verbs apart)."""
+    rows = ["| | name | what | paper |", "|---|---|---|---|"]
+    for kind, entries in CATALOG.items():
+        if kind != "verb":
+            rows += [f"| {kind} | `{entry.name}` | {entry.line.replace('|', ', ')} | {entry.paper} |" for entry in entries]
+    return "\n".join(rows)
+
+
+if __name__ == "__main__":
+    print(markdown())

@@ -14,7 +14,7 @@ class NucleosynthError(Exception):
     exit_code = 1
 
 
-class UserError(NucleosynthError, ValueError):
+class UserError(NucleosynthError):
     """The input is wrong: one clear message, exit code 2, raised before any work starts."""
 
     exit_code = 2

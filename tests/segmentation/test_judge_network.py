@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from nucleosynth.config import resolve
+from nucleosynth.errors import UserError
 from nucleosynth.segmentation.hovernet import HoVerNet, HoVerNetSettings
 
 NARROW = resolve(HoVerNet.presets["tiny"], {"width": 8}, "test")
@@ -35,6 +36,11 @@ def test_whole_bytes_and_floats_are_the_same_image() -> None:
     bytes_, floats = network(image)["nuclei"], network(image.float())["nuclei"]
     assert bytes_.std() > 0
     torch.testing.assert_close(bytes_, floats)
+
+
+def test_a_window_without_a_middle_is_refused() -> None:
+    with pytest.raises(UserError, match="margin below half"):
+        resolve(NARROW, {"window": 64, "margin": 32}, "test")
 
 
 def test_padding_is_even_so_the_network_has_no_preferred_side() -> None:

@@ -21,7 +21,7 @@ from nucleosynth.conditions.coding import Channels, LabelCoding, resize_channels
 from nucleosynth.config import Settings
 from nucleosynth.data.crops import CodedBatch, CodedTiles, Colours, colours_of, point_channels
 from nucleosynth.data.tiles import resample, resize_image, resize_label, resize_points
-from nucleosynth.diffusion.flow import Flow
+from nucleosynth.diffusion.flow import Flow, shifted
 from nucleosynth.diffusion.prediction import Denoise, Prediction, State, guided
 from nucleosynth.diffusion.samplers import SAMPLERS, evaluations
 from nucleosynth.methods.batches import Group, Slot, aligned
@@ -51,6 +51,8 @@ class SamplingSettings(Settings):
     """See diffusion.samplers."""
     steps: int = 16
     """Steps for a pair from nothing or from points, and for a label from an image: unguided."""
+    shift: float = 6.0
+    """Steps are smaller near the noise, where layout and colour are settled (diffusion.flow.shifted); 1 = even."""
     guided_steps: int = 8
     """Steps for an image from a label: guided by the label's clock at 1 against 0."""
     guidance: float = 1.5
@@ -231,7 +233,7 @@ class JointFlow:
             kept, steps = 1, settings.guided_steps
             noise = _noise(group, {"label": self.coding.channels}, seed, self._fabric.device)["label"]
             denoise = guided(denoise, partial(self._without_label, features=features, noise=noise), settings.guidance)
-        times = torch.linspace(0, 1, steps + 1).view(-1, 1).repeat(1, 2)
+        times = shifted(torch.linspace(0, 1, steps + 1), settings.shift).view(-1, 1).repeat(1, 2)
         if kept is not None:
             times[:, kept] = 1
         x0 = SAMPLERS[settings.sampler](denoise, state, times, PROCESSES)

@@ -7,10 +7,10 @@ padding throughout, and two values regressed that may be centroid offsets instea
 """
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models.resnet import BasicBlock
@@ -65,6 +65,12 @@ class HoVerNetSettings(Settings):
     """Weights of the losses. Centres are learnt last; the Dice of types that a small batch lacks is mostly noise."""
     augmentation: Augmentation = Augmentation()
     """How training windows are varied."""
+
+    @model_validator(mode="after")
+    def _middle_is_left(self) -> Self:
+        if 2 * self.margin >= self.window:
+            raise ValueError(f"a margin below half the window of {self.window} px")
+        return self
 
 
 class HoVerNet(nn.Module):

@@ -1,0 +1,189 @@
+"""fit and generate as a user calls them: options, files, refusals, stops and continuations."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import nucleosynth
+from nucleosynth.cli import main
+from nucleosynth.data.reader import read
+from nucleosynth.errors import MachineError, UserError
+from nucleosynth.methods.jointflow import JointFlow
+from nucleosynth.run import Run
+from nucleosynth.sample import Sample
+
+MICRO = (
+    "tile=32",
+    "network.widths=[16, 32]",
+    "network.blocks=[1, 1]",
+    "network.attention=[false, true]",
+    "network.embedding=32",
+    "training.batch=4",
+    "sampling.steps=2",
+    "sampling.guided_steps=2",
+)
+DATA = "phantom:tiles=4&size=64&sources=4"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("fit") / "run"
+    nucleosynth.fit("jointflow", data=DATA, run=folder, steps=2, set=MICRO)
+    return folder
+
+
+def test_the_record_says_all(run: Path) -> None:
+    record = Run.open(run).record
+    assert (record.method, record.preset, record.data, record.seed) == ("jointflow", "tiny", DATA, 0)
+    assert record.settings["network"]["widths"] == [16, 32]
+    assert {entry.source for entry in record.training_sources} == {f"phantom/s0{k}" for k in range(3)}
+    assert (run / "checkpoints" / "flow.safetensors").is_file()
+    assert list((run / "pictures").glob("*.png"))
+
+
+def test_pairs_land_in_a_store_with_a_sheet(run: Path, tmp_path: Path) -> None:
+    out = nucleosynth.generate(run, out=tmp_path / "out", n=5, seed=7, batch=4)
+    samples = list(read(str(out)))
+    assert [sample.sample_id for sample in samples] == [f"jointflow_7_{k:06d}" for k in range(5)]
+    assert (out / "_contact_sheet.png").is_file()
+
+
+def test_the_same_sample_whatever_n(run: Path, tmp_path: Path) -> None:
+    few = nucleosynth.generate(run, out=tmp_path / "few", n=3, seed=7, batch=4)
+    many = nucleosynth.generate(run, out=tmp_path / "many", n=9, seed=7, batch=4)
+    for first, second in zip(read(str(few)), list(read(str(many)))[:3], strict=True):
+        np.testing.assert_array_equal(first.image, second.image)
+        np.testing.assert_array_equal(first.instances, second.instances)
+
+
+@pytest.mark.parametrize("side", ["points", "labels", "images"])
+def test_a_given_side_is_kept(run: Path, tmp_path: Path, side: str) -> None:
+    given = list(read(DATA, "test"))
+    arguments: dict[str, Any] = {side: DATA, "split": "test"}
+    out = nucleosynth.generate(run, out=tmp_path / "out", batch=2, **arguments)
+    found = list(read(str(out)))
+    assert [sample.sample_id for sample in found] == [sample.sample_id for sample in given]
+    for sample, asked in zip(found, given, strict=True):
+        assert sample.size == asked.size
+        if side == "labels":
+            np.testing.assert_array_equal(sample.instances, asked.instances)
+        if side == "images":
+            np.testing.assert_array_equal(sample.image, asked.image)
+        if side == "points":
+            assert sample.points is not None
+            assert len(sample.points.xy) == len(asked.classes)
+
+
+def test_given_tiles_are_cut_and_used_again(run: Path, tmp_path: Path) -> None:
+    out = nucleosynth.generate(run, out=tmp_path / "out", n=6, labels=DATA, split="test", size=32, batch=2)
+    found = list(read(str(out)))
+    assert [sample.size for sample in found] == [(32, 32)] * 6
+    assert found[0].sample_id.endswith("_y0_x0")
+    assert found[4].sample_id == f"{found[0].sample_id}~1"
+    np.testing.assert_array_equal(found[4].instances, found[0].instances)
+
+
+def test_an_unfinished_store_is_continued(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = nucleosynth.generate(run, out=tmp_path / "whole", n=70, batch=16)
+    honest = JointFlow.generate
+
+    def failing(self: JointFlow, *arguments: Any, start: int = 0, **options: Any) -> Iterator[Sample]:
+        if start >= 64:
+            raise OSError(28, "No space left on device")
+        return honest(self, *arguments, start=start, **options)
+
+    monkeypatch.setattr(JointFlow, "generate", failing)
+    with pytest.raises(MachineError, match="64 of 70 samples are whole"):
+        nucleosynth.generate(run, out=tmp_path / "parts", n=70, batch=16)
+    monkeypatch.undo()
+    with pytest.raises(UserError, match="seed"):
+        nucleosynth.generate(run, out=tmp_path / "parts", n=70, batch=16, seed=8)
+    first = (tmp_path / "parts" / "part-00000000.parquet").stat().st_mtime_ns
+    parts = nucleosynth.generate(run, out=tmp_path / "parts", n=70, batch=16)
+    assert (tmp_path / "parts" / "part-00000000.parquet").stat().st_mtime_ns == first
+    for made, again in zip(read(str(whole)), read(str(parts)), strict=True):
+        np.testing.assert_array_equal(made.image, again.image)
+
+
+def test_settings_from_a_file_and_the_command_line(tmp_path: Path) -> None:
+    lines = ['method = "jointflow"', f'data = "{DATA}"', "steps = 1", "seed = 4", "[settings]", "tile = 32"]
+    lines += ["network = {widths = [16, 32], blocks = [1, 1], attention = [false, true], embedding = 32}"]
+    (tmp_path / "x.toml").write_text("\n".join(lines))
+    changes = ("training.batch=2", "mpp=none")
+    run = nucleosynth.fit(config=tmp_path / "x.toml", run=tmp_path / "run", seed=6, set=changes)
+    assert (run.record.seed, run.record.settings["training"]["batch"], run.record.settings["mpp"]) == (6, 2, None)
+
+
+FIT = ["fit", "jointflow", "--data", DATA, "--run", "R"]
+REFUSED = {
+    "unknown method": (["fit", "jointflo", *FIT[2:]], "did you mean 'jointflow'"),
+    "unknown preset": ([*FIT, "--preset", "tinny"], "did you mean 'tiny'"),
+    "unknown setting": ([*FIT, "--set", "tyle=3"], "did you mean 'tile'"),
+    "bad setting": ([*FIT, "--set", "tile=big"], "bad value for 'tile'"),
+    "no data": (["fit", "jointflow", "--run", "R"], "no data"),
+    "missing data": (["fit", "jointflow", "--data", "consep:/nowhere", "--run", "R"], "/nowhere"),
+    "two budgets": ([*FIT, "--steps", "1", "--minutes", "1"], "budget"),
+    "nothing to resume": ([*FIT, "--steps", "1", "--resume"], "nothing to resume"),
+    "no run": (["generate", "R", "--n", "4", "--out", "O"], "no run there"),
+    "unknown config": (["fit", "--config", "absent.toml", "--run", "R"], "absent.toml"),
+    "no such cost": (["cost", "jointflo"], "did you mean 'jointflow'"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused_with_one_message_and_nothing_written(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments, words = REFUSED[name]
+    assert main(arguments) == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert "Traceback" not in said
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--n", "0"], "--n is too small"),
+        (["--n", "2", "--labels", DATA, "--images", DATA], "more than one side"),
+        (["--n", "2", "--labels", "consep:/nowhere"], "/nowhere"),
+    ],
+)
+def test_generate_refuses_before_it_writes(
+    options: list[str], words: str, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["generate", str(run), "--out", str(tmp_path / "out"), *options]) == 2
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_is_not_overwritten(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (run / "run.json").read_bytes()
+    assert main(["fit", "jointflow", "--data", DATA, "--run", str(run), "--steps", "1"]) == 2
+    assert "holds a run already" in capsys.readouterr().err
+    assert main(["fit", "jointflow", "--data", DATA, "--run", str(run), "--steps", "2", "--seed", "9", "--resume"]) == 2
+    assert "not the same run" in capsys.readouterr().err
+    assert (run / "run.json").read_bytes() == before
+
+
+def test_a_finished_store_is_refused_without_overwrite(run: Path, tmp_path: Path) -> None:
+    out = nucleosynth.generate(run, out=tmp_path / "out", n=2, batch=2)
+    with pytest.raises(UserError, match="--overwrite"):
+        nucleosynth.generate(run, out=out, n=2, batch=2)
+    nucleosynth.generate(run, out=out, n=3, batch=2, overwrite=True)
+    assert len(list(read(str(out)))) == 3
+
+
+def test_cost_of_a_run_and_of_a_preset(run: Path, tmp_path: Path) -> None:
+    found = nucleosynth.cost("jointflow", size=64, classes=4, json=tmp_path / "cost.json")
+    assert found["gflop_per_pair"] == pytest.approx(
+        sum(stage["gflop_once"] + stage["gflop_cached"] * stage["evaluations"] for stage in found["stages"])
+    )
+    assert (tmp_path / "cost.json").is_file()
+    own = nucleosynth.cost(str(run), size=64)
+    assert own["stages"][0]["parameters"] < found["stages"][0]["parameters"]
