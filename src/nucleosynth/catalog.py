@@ -142,7 +142,9 @@ def markdown() -> str:
     rows = ["| | name | what | paper |", "|---|---|---|---|"]
     for kind, entries in CATALOG.items():
         if kind != "verb":
-            rows += [f"| {kind} | `{entry.name}` | {entry.line.replace('|', ', ')} | {entry.paper} |" for entry in entries]
+            rows += [
+                f"| {kind} | `{entry.name}` | {entry.line.replace('|', ', ')} | {entry.paper} |" for entry in entries
+            ]
     return "\n".join(rows)
 
 

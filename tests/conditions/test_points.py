@@ -30,6 +30,10 @@ def test_the_point_of_a_crescent_is_its_nearest_pixel():
     assert_array_equal(points.centroids(instances), [[3, 0]])
 
 
+def test_a_mean_on_the_edge_of_a_pixel_outside_moves_inside():
+    assert_array_equal(points.centroids(np.array([[1, 1, 0, 1, 0, 0, 1]])), [[3, 0]])  # mean 2.5
+
+
 @given(MAPS)
 @settings(max_examples=60, deadline=None)
 def test_the_pixel_under_a_point_is_the_nucleus_s(raw):
@@ -66,7 +70,7 @@ def test_ids_with_gaps_are_refused():
 
 
 def test_splats_are_gaussians_of_which_the_largest_counts():
-    xy, classes, sigma = [[3, 4], [5, 4], [20.25, 10.5], [29.4, -0.4]], [1, 2, 1, 0], 2.0
+    xy, classes, sigma = [[3, 4], [5, 4], [6.25, 5.5], [29.4, -0.4]], [1, 2, 1, 0], 2.0
     maps = points.gaussian_splats(layout(xy, classes), sigma)
     rows, columns = np.mgrid[:20, :30]
     each = np.array([np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * sigma**2)) for x, y in xy])

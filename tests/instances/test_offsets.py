@@ -61,13 +61,29 @@ def test_noise_neither_splits_nor_merges(noise, least):
     assert scores(drawn(), found)["aji"] > least
 
 
-def test_shrunken_and_blurred_offsets_of_a_large_nucleus_stay_one():
+def test_noise_as_wide_as_a_third_of_the_distance_leaves_crowded_nuclei_apart():
+    crowd = np.zeros(SPAN[0].shape, np.int32)
+    for k, (y, x) in enumerate(np.ndindex(12, 19), start=1):
+        crowd[ellipse(6 * x + 4, 6 * y + 4, 3, 3) & (crowd == 0)] = k
+    found = round_trip(crowd, noise=2.0)
+    assert found.max() == crowd.max()
+    assert scores(crowd, found)["aji"] > 0.97
+
+
+def test_a_nucleus_in_the_arms_of_another_stays_apart():
+    instances = ellipse(60, 40, 16, 16).astype(np.int32)
+    instances[ellipse(63, 40, 7, 7)] = 2  # centres 3.7 px apart, well within the larger one's radius
+    assert same_nuclei(round_trip(instances, noise=0.5), instances)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_errors_that_neighbours_share_do_not_split_a_large_nucleus(seed):
     instances = ellipse(50, 40, 34, 22, 30).astype(np.int32)
-    offsets = structure.offsets(instances)
-    rng = np.random.default_rng(0)
-    drift = np.stack([ndimage.gaussian_filter(rng.normal(size=instances.shape), 4) for _ in range(2)])
-    for errors in (-0.2 * offsets, 2 * drift / drift.std()):
-        assert_array_equal(extract(instances > 0, offsets + errors, scale=2), instances)
+    offsets, rng = structure.offsets(instances), np.random.default_rng(seed)
+    shrunken = 0.7 * offsets + rng.normal(size=offsets.shape)
+    drift = np.stack([ndimage.gaussian_filter(rng.normal(size=instances.shape), 6) for _ in range(2)])
+    for wrong in (shrunken, offsets + 4 * drift / drift.std()):
+        assert_array_equal(extract(instances > 0, wrong, scale=2), instances)
 
 
 def test_two_small_nuclei_three_pixels_apart_stay_two():
@@ -92,9 +108,11 @@ def test_a_probability_is_cut_at_the_threshold():
     assert not extract(probability, offsets, threshold=0.7).any()
 
 
-def test_votes_beyond_the_tile_count_at_its_border():
+@pytest.mark.parametrize("push", [(-200, 0), (200, 0), (0, -200), (0, 200)])
+def test_votes_beyond_the_tile_count_at_its_border(push):
     instances = ellipse(6, 40, 8, 8).astype(np.int32)
-    assert_array_equal(extract(instances > 0, structure.offsets(instances) - np.full((2, 1, 1), 30.0)), instances)
+    pushed = structure.offsets(instances) + np.reshape(push, (2, 1, 1))
+    assert_array_equal(extract(instances > 0, pushed), instances)
 
 
 @pytest.mark.parametrize("symmetry", range(8))

@@ -83,14 +83,18 @@ def test_points_part_touching_discs():
     true = np.where(disc(18, 20, 10), 1, np.where(disc(38, 20, 10), 2, 0)).astype(np.int32)
     where = points.from_instances(Condition((40, 60), instances=true, classes=np.zeros(2, np.uint8)))
     assert_array_equal(from_points(true > 0, where, structure.distance(true)), true)
-    found = from_points(true > 0, where)
+
+
+def test_without_a_distance_the_neck_parts_discs_wherever_their_points_are():
+    true = np.where(disc(18, 20, 10), 1, np.where(disc(37, 20, 10), 2, 0)).astype(np.int32)
+    found = from_points(true > 0, layout((24, 20), (42, 20)))
     assert np.mean(found != true) < 0.01
     assert_array_equal(found > 0, true > 0)
 
 
 def test_points_off_the_foreground_and_foreground_off_the_points():
     foreground = disc(10, 20, 6) | disc(30, 20, 6) | disc(50, 20, 6)
-    found = from_points(foreground, layout((2, 2), (50, 20), (10, 21), (50.2, 19.8), (59.5, 39.5)))
+    found = from_points(foreground, layout((2, 2), (50, 20), (10, 19), (50.2, 19.8), (59.5, 39.5)))
     assert_array_equal(found, np.where(disc(50, 20, 6), 1, np.where(disc(10, 20, 6), 2, 0)))
 
 

@@ -279,7 +279,8 @@ def _outline_distance(labels: Instances, limit: float, inside_only: bool) -> Fie
     """Exact distance from each pixel's centre to the nearest edge of a pixel with another id, at most `limit`.
 
     The nearest edge lies above, below, or at the end of a run of this id in a column that the pixel's own row reaches
-    without leaving the id: so each row is walked outward while that can still be nearer than the best so far.
+    without leaving the id: so each row is walked outward while that can still be nearer than the best so far (the first
+    pixel of another id ends it).
     """
     height, width = labels.shape
     vertical = _vertical_distance(labels)
@@ -295,8 +296,6 @@ def _outline_distance(labels: Instances, limit: float, inside_only: bool) -> Fie
                 while 0 <= u < width and across * across < best:
                     down = vertical[y, u] if labels[y, u] == k else 0.0
                     best = min(best, across * across + down * down)
-                    if labels[y, u] != k:
-                        break
                     u += step
                     across += 1.0
             result[y, x] = np.sqrt(best)

@@ -111,7 +111,7 @@ def _nearest_peak(ballot: Field, sigma: float) -> tuple[Instances, int]:
     """Number of the peak (1..n) nearest to each pixel (h w), and n; peaks are maxima of 3 x 3 px after smoothing."""
     side = 2 * int(np.ceil(3 * sigma)) + 1
     smooth = cv2.GaussianBlur(ballot, (side, side), sigma, borderType=cv2.BORDER_CONSTANT)
-    peaks = (smooth >= cv2.dilate(smooth, np.ones((3, 3), np.uint8))) & (ballot > 0)
+    peaks = (smooth >= cv2.dilate(smooth, np.ones((3, 3), np.uint8))) & (smooth > 0)
     count, numbers = cv2.connectedComponents(peaks.astype(np.uint8), connectivity=8)
     _, zones = cv2.distanceTransformWithLabels(
         (~peaks).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL

@@ -23,8 +23,8 @@ LEVELS = 1 << 16
 def watershed(energy: NDArray[Any], markers: NDArray[Any], mask: NDArray[np.bool_]) -> Instances:
     """Grow the markers (h w, ids from 1) over `mask` in the order of rising energy (h w); ids as in `markers`.
 
-    Markers outside the mask are lost; parts of the mask that no marker reaches stay 0. Integers that span less than
-    65536 are taken as they are, other energies in 65536 equal levels from the least to the largest.
+    Markers outside the mask are lost; parts of the mask that no marker reaches stay 0. Energies are
+    taken in 65536 equal levels from the least to the largest, so integers that span less stay as they are.
 
     Raises:
         UserError: shapes that differ, an energy that is not finite, or markers that are no instance map.
@@ -59,7 +59,7 @@ def from_points(
     if distance is None:
         # A foreground without an outline is one flat basin.
         distance = -np.minimum(inner_distance(foreground), np.float32(max(foreground.shape)))
-    column, row = np.floor(np.clip(layout.xy, 0, None) + 0.5).astype(np.int64).T
+    column, row = np.floor(layout.xy + 0.5).astype(np.int64).T
     column, row = np.minimum(column, layout.size[1] - 1), np.minimum(row, layout.size[0] - 1)
     places = (row * layout.size[1] + column)[foreground[row, column]]
     markers = np.zeros(layout.size, np.int32)
@@ -79,22 +79,21 @@ def from_distance(foreground: NDArray[np.bool_], distance: NDArray[np.floating[A
     """
     if distance.shape != foreground.shape:
         raise UserError("maps of different sizes", expected=str(foreground.shape), got=str(distance.shape))
-    walled = np.where(foreground, distance, np.float32(2)).astype(np.float32)
+    walled = np.where(foreground, distance, distance.max(initial=0) + 1).astype(np.float32)
     # Raised by `depth`, then eroded back onto the map: shallower basins vanish, the others get a flat floor.
     floor = reconstruction(walled + np.float32(depth), walled, method="erosion")  # type: ignore[no-untyped-call]
-    minima = local_minima(floor) & foreground  # type: ignore[no-untyped-call]
+    minima = local_minima(floor)  # type: ignore[no-untyped-call]
     _, markers = cv2.connectedComponents(minima.astype(np.uint8), connectivity=8)
     return watershed(walled, markers, foreground)
 
 
 def _levels(energy: NDArray[Any]) -> NDArray[np.uint16]:
+    """The energy in whole levels from 0; integers that span less than 65536 stay apart."""
+    energy = energy.astype(np.result_type(energy, np.float32), copy=False)
     low, high = energy.min(), energy.max()
     if not np.isfinite(low) or not np.isfinite(high):
         raise UserError("an energy that is not finite", expected="finite numbers", got=f"{low}..{high}")
-    if energy.dtype.kind in "iub" and int(high) - int(low) < LEVELS:
-        return np.asarray(energy.astype(np.int64) - int(low), np.uint16)
-    span = np.float32(high - low) or np.float32(1)
-    return np.asarray((energy - low) * ((LEVELS - 1) / span), np.uint16)
+    return np.asarray((energy - low) * ((LEVELS - 1) / ((high - low) or 1)), np.uint16)
 
 
 @njit(cache=True)

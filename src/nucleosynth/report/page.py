@@ -2,6 +2,7 @@
 
 import re
 from base64 import b64encode
+from itertools import groupby
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -35,6 +36,7 @@ def render(results: Results, folder: Path) -> str:
         study=results,
         words=words,
         plots=plots,
+        groups=[list(group) for _, group in groupby(results.metrics, lambda metric: metric.aggregation)],
         classes=[(name, _css(colours[k])) for k, name in enumerate(results.class_names, start=1)],
         verdicts=[(name, _css(colour)) for name, colour in VERDICTS],
         picture=lambda picture: "data:image/png;base64," + b64encode((folder / picture.file).read_bytes()).decode(),

@@ -9,7 +9,9 @@ from markupsafe import Markup, escape
 from nucleosynth.report.results import Arm, Metric, Results
 from nucleosynth.report.words import MINUS
 
-WIDTH, ROW, TOP, AXIS = 420, 26, 10, 26
+WIDTH, WIDE, ROW, TOP, AXIS = 420, 780, 26, 10, 26
+ROUNDING = 1e-6
+"""Values nearer than this are drawn as one."""
 LABEL = 132
 """Px left of an axis for names."""
 
@@ -19,14 +21,14 @@ class Scale:
 
     def __init__(self, values: Sequence[float], left: float, right: float) -> None:
         low, high = min(values), max(values)
-        margin = 0.06 * (high - low) or 0.05 * abs(high) or 0.05
+        margin = 0.06 * (high - low) if high - low > ROUNDING else 0.05
         self.low, self.high, self.left, self.right = low - margin, high + margin, left, right
 
     def __call__(self, value: float) -> float:
         share = (value - self.low) / (self.high - self.low)
         return round(self.left + share * (self.right - self.left), 1)
 
-    def ticks(self, about: int = 5) -> list[float]:
+    def ticks(self, about: int = 6) -> list[float]:
         """Round values inside, about so many."""
         raw = (self.high - self.low) / about
         power = 10.0 ** math.floor(math.log10(raw))
@@ -61,21 +63,21 @@ def values_plot(results: Results, metric: Metric) -> Markup:
     return _svg(parts, WIDTH, height + AXIS, f"{metric.label} of each arm; a dot for each seed")
 
 
-def differences_plot(results: Results, arm: Arm) -> Markup:
-    """An arm's differences to real tiles alone, all metrics: a dot a seed, the mean, and the 95 % interval."""
-    rows = [(metric, arm.differences[metric.name]) for metric in results.metrics]
+def differences_plot(results: Results, arm: Arm, metrics: Sequence[Metric]) -> Markup:
+    """An arm's differences to real tiles alone in some metrics: a dot a seed, the mean, and the 95 % interval."""
+    rows = [(metric, arm.differences[metric.name]) for metric in metrics]
     rows = [(metric, found) for metric, found in rows if found.mean is not None]
     reach = [0.0]
     for _, found in rows:
         reach += [value for value in (*found.each, found.low, found.high) if value is not None]
-    width = 2 * WIDTH - 60
+    width = WIDE
     x, height = Scale(reach, LABEL, width - 14), TOP + ROW * len(rows)
     parts = list(_axis(x, height, signs=True))
     parts.append(f'<line class="zero" x1="{x(0)}" x2="{x(0)}" y1="{TOP - 6}" y2="{height}"/>')
     colour = results.arms.index(arm)
     for k, (metric, found) in enumerate(rows):
         y = TOP + ROW * (k + 0.5)
-        parts.append(_name(metric.label, y, strong=k == 0))
+        parts.append(_name(metric.label, y, strong=metric is results.metrics[0]))
         if found.low is not None and found.high is not None:
             parts.append(_line(colour, x(found.low), x(found.high), y))
         parts += _dots(colour, x, found.each, y)
@@ -92,13 +94,15 @@ def loss_plot(results: Results) -> Markup:
     points = [(step, loss) for _, curve in curves for step, loss in curve if loss > 0]
     if not points:
         return Markup("")
-    width, height = 2 * WIDTH - 60, 220
+    width, height = WIDE, 220
     x = Scale([0, *(step for step, _ in points)], 46, width - 14)
     y = Scale([math.log10(loss) for _, loss in points], height, TOP)
     parts = list(_axis(x, height, whole=True))
-    for tick in y.ticks(4):
-        parts.append(f'<line class="grid" x1="46" x2="{width - 14}" y1="{y(tick)}" y2="{y(tick)}"/>')
-        parts.append(f'<text class="tick end" x="40" y="{y(tick) + 4}">{10**tick:.2g}</text>')
+    for loss in (digit * 10.0**power for power in range(-4, 5) for digit in (1, 2, 5)):
+        if y.low <= math.log10(loss) <= y.high:
+            height_of = y(math.log10(loss))
+            parts.append(f'<line class="grid" x1="46" x2="{width - 14}" y1="{height_of}" y2="{height_of}"/>')
+            parts.append(f'<text class="tick end" x="40" y="{height_of + 4}">{loss:g}</text>')
     for k, curve in curves:
         path = " ".join(f"{x(step)},{y(math.log10(loss))}" for step, loss in curve if loss > 0)
         parts.append(f'<polyline class="curve stroke{k % 6}" points="{path}"/>')
@@ -110,7 +114,7 @@ def class_bars(results: Results) -> Markup:
     sets = [("training", 0, results.training), ("test", -1, results.test)]
     sets += [(arm.label, k, arm.synthetic) for k, arm in enumerate(results.arms) if arm.synthetic]
     totals = [max(sum(part.classes.values()), 1) for _, _, part in sets]
-    bar, gap, width = 13, 12, 2 * WIDTH - 60
+    bar, gap, width = 13, 12, WIDE
     most = max(
         part.classes[name] / total for (_, _, part), total in zip(sets, totals, strict=True) for name in part.classes
     )

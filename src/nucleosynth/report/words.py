@@ -120,5 +120,5 @@ def _copies(evidence: Evidence) -> str:
         return "too few tiles to tell"
     closer = percent(copies["share_closer"])
     if distance < other:
-        return f"nearer to training tiles than other real tiles are: suspect copies ({closer} nearer than any real one)"
-    return f"no sign of it: no nearer than other real tiles ({closer} nearer than any of them)"
+        return f"nearer to training tiles than other real tiles are, {closer} nearer than any of those: suspect copies"
+    return f"as a whole no nearer to training tiles than other real tiles are; {closer} are nearer than any of those"

@@ -37,9 +37,9 @@ class TrainingSettings(Settings):
     """Share of the crops whose points are given."""
     label_weight: float = 1.0
     """Weight of the label's loss against the image's."""
-    clock_mean: float = -0.8
+    clock_mean: float = -0.6
     """Mean of the logit-normal clocks; below 0 is nearer the noise."""
-    clock_spread: float = 1.4
+    clock_spread: float = 1.2
     """Spread of the logit-normal clocks."""
     clock_shift: float = 1.0
     """More time near the noise for larger tiles (diffusion.flow.shifted); 1 at 64^2."""

@@ -100,6 +100,7 @@ def conduct(
     judgements = {arm.name: tuple(judged[arm.name, seed] for seed in plan.seeds) for arm in arms}
     say("what the synthetic tiles look like beside real ones")
     looks = _Looks.at(plan, material, made, folder)
+    test = described(material.tests)
     found = Results(
         data=plan.data,
         split=plan.split,
@@ -108,11 +109,11 @@ def conduct(
         fraction_reached=_nuclei(material.training) / _nuclei(material.available),
         available=described(material.available),
         training=described(material.training),
-        test=described(material.tests),
+        test=test,
         seeds=plan.seeds,
         steps=plan.steps,
         synthetic_share=plan.judge["synthetic_share"],
-        metrics=metrics(material.training[0].class_names),
+        metrics=metrics(test.classes),
         ceiling=ceiling,
         judge={"preset": plan.judge_preset, **plan.judge},
         arms=tuple(_arm(arm, made[arm.name], judgements, looks, material) for arm in arms),
@@ -168,7 +169,7 @@ def _judgement(
 def _arm(
     arm: Arm, made: Made, judgements: dict[str, tuple[Judgement, ...]], looks: "_Looks", material: Material
 ) -> report.Arm:
-    names = [metric.name for metric in metrics(material.training[0].class_names)]
+    names = list(judgements[REAL][0].scores)
     values, reference = (
         {name: [judgement.scores[name] for judgement in judgements[key]] for name in names} for key in (arm.name, REAL)
     )
@@ -193,7 +194,9 @@ def _origin(arm: Arm, made: Made) -> str:
     """Where an arm's synthetic tiles come from, in words."""
     makers = {(str(tile.provenance.get("generator")), str(tile.provenance.get("checkpoint"))) for tile in made.samples}
     return (
-        f"{arm.made_by}: {', '.join(f'{name} {checkpoint}' for name, checkpoint in sorted(makers))}" if makers else ""
+        f"{arm.made_by}: {', '.join(f'{name}, checkpoint {checkpoint}' for name, checkpoint in sorted(makers))}"
+        if makers
+        else ""
     )
 
 

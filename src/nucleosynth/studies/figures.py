@@ -8,11 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nucleosynth.metrics.overlap import overlap
-from nucleosynth.pictures import class_colours, enlarged, outlined, write_png
+from nucleosynth.pictures import class_colours, enlarged, outlined, outlines, write_png
 from nucleosynth.report.results import VERDICTS, Picture
-from nucleosynth.sample import Image, Sample
+from nucleosynth.sample import Classes, Image, Instances, Sample
 from nucleosynth.seeds import generator_of
 
 FOLDER = "pictures"
@@ -72,7 +73,8 @@ def pair(sample: Sample) -> Image:
 def labelled(sample: Sample, least_px: int = TEST_PX) -> Image:
     """The image with nuclei outlined in class colours."""
     colours = class_colours(len(sample.class_names))
-    return outlined(sample.image, sample.instances, sample.classes, colours, _factor(sample, least_px))
+    factor = _factor(sample, least_px)
+    return _drawn(enlarged(sample.image, factor), _grown(sample.instances, factor), sample.classes, colours)
 
 
 def verdict(true: Sample, predicted: Sample) -> tuple[Image, str]:
@@ -89,12 +91,24 @@ def verdict(true: Sample, predicted: Sample) -> tuple[Image, str]:
     )
     colours = np.array([(0, 0, 0), *(colour for _, colour in VERDICTS)], np.uint8)
     factor = _factor(truth, TEST_PX)
-    picture = outlined(truth.image, found.instances, found.classes, colours, factor)
-    missed = np.where(np.append(False, truth.classes == 2)[truth.instances], truth.instances, 0).astype(np.int32)
-    missed = np.repeat(np.repeat(missed, factor, axis=0), factor, axis=1)
-    picture = outlined(picture, missed, truth.classes, colours)
+    missed = np.where(np.append(False, truth.classes == 2)[truth.instances], truth.instances, 0)
+    picture = enlarged(truth.image, factor)
+    for instances, classes in ((found.instances, found.classes), (missed, truth.classes)):
+        picture = _drawn(picture, _grown(instances, factor), classes, colours)
     counts = [(found.classes == 1).sum(), (truth.classes == 2).sum(), (found.classes == 3).sum()]
     return picture, ", ".join(f"{count} {name}" for count, name in zip(counts, names, strict=True))
+
+
+def _drawn(picture: Image, instances: Instances, classes: Classes, colours: NDArray[np.uint8]) -> Image:
+    """Outlines of two px, so that they are still seen where a page makes the picture smaller."""
+    inner = np.where(outlines(instances), 0, instances)
+    for part in (instances, inner):
+        picture = outlined(picture, part, classes, colours)
+    return picture
+
+
+def _grown(instances: Instances, factor: int) -> Instances:
+    return np.repeat(np.repeat(instances, factor, axis=0), factor, axis=1)
 
 
 def _factor(sample: Sample, least_px: int) -> int:

@@ -1,7 +1,7 @@
 """A judge's scores on the test tiles: image by image, and of all nuclei together."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +11,7 @@ from nucleosynth.report.results import Metric
 from nucleosynth.sample import Sample
 
 BY_IMAGE = "mean over test images"
-POOLED = f"all test nuclei together, centroids within {classification.RADIUS_UM:g} um"
-PRIMARY = "pq"
+POOLED = f"all test nuclei together, centroids within {classification.RADIUS_UM:g} \N{MICRO SIGN}m"
 _MEANINGS = {
     "pq": ("PQ", "panoptic quality: DQ times SQ"),
     "dq": ("DQ", "detection quality: the F1 score of nuclei found with more than half overlap"),
@@ -31,8 +30,11 @@ class Scores:
     left_out: dict[str, int]
 
 
-def metrics(class_names: Sequence[str]) -> tuple[Metric, ...]:
-    """What judges are scored by; the first one is the primary outcome, fixed before anything is trained."""
+def metrics(nuclei_of: Mapping[str, int]) -> tuple[Metric, ...]:
+    """What judges are scored by; the first one is the primary outcome, fixed before anything is trained.
+
+    nuclei_of: how many nuclei of each class the test tiles show.
+    """
     segmented = [
         Metric(name=name, label=label, aggregation=BY_IMAGE, meaning=meaning)
         for name, (label, meaning) in _MEANINGS.items()
@@ -41,7 +43,10 @@ def metrics(class_names: Sequence[str]) -> tuple[Metric, ...]:
         ("f_d", "F detection", "nuclei found, whatever their class"),
         ("accuracy", "Accuracy", "class of those found"),
     ]
-    typed += [(f"f_{name}", f"F {name}", f"{name} nuclei found and recognised") for name in class_names]
+    typed += [
+        (f"f_{name}", f"F {name}", f"{name} nuclei found and recognised, {count} in the test tiles")
+        for name, count in nuclei_of.items()
+    ]
     return tuple(
         segmented
         + [Metric(name=name, label=label, aggregation=POOLED, meaning=meaning) for name, label, meaning in typed]

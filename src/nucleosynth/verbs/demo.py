@@ -31,12 +31,10 @@ FILE = "demo.json"
 METHOD, JUDGE, TRAIN = "jointflow", "hovernet", "train"
 GENERATOR, JUDGES = 0.45, 0.42
 """Shares of the time; the rest is for drawing, generating, scoring and the report."""
-LEAST_PAIRS, PAIRS_A_MINUTE = 64, 24
-LEAST_STEPS, ROUND_STEPS = 10, 10
-"""A judge's training steps: at least so many, in multiples of so many."""
+PAIRS_A_MINUTE = 24
 COLUMNS, SHOWN, CELL_PX = 4, 24, 192
 ARMS = 2
-TIMED = (2, 8)
+TIMED = (2, 6)
 """Steps of two short trainings, the difference of which tells how long a step takes."""
 
 
@@ -50,12 +48,19 @@ class Course(Settings):
     """The drawn tissue: 18 tiles to train on, 6 of other slides to test on."""
     seeds: int = 3
     """Judges of each arm."""
-    least_pairs: int = LEAST_PAIRS
+    least_pairs: int = 64
+    least_steps: int = 10
+    """Training steps of a judge, however little time there is."""
 
     @property
     def pairs(self) -> int:
         """How many are made."""
         return max(self.least_pairs, round(PAIRS_A_MINUTE * self.minutes))
+
+    def judge_steps(self, seconds_a_step: float) -> int:
+        """As many as fit in a judge's share of the time, in tens."""
+        seconds = 60 * JUDGES * self.minutes / (ARMS * self.seeds)
+        return max(int(seconds / seconds_a_step) // 10 * 10, self.least_steps)
 
 
 def demo(*, minutes: float = 10.0, run: Path = Path("runs/demo"), seed: int = 0) -> Path:
@@ -85,15 +90,15 @@ def walk(course: Course, folder: Path) -> Path:
     """Go through all parts of a demo, or those that are missing."""
     _begin(course, folder)
     pairs, sheet = folder / "pairs", folder / "pairs.png"
-    say(f"demo: {course.minutes:g} minutes in all, on drawn tissue; generator, {course.pairs} pairs, judges, report")
+    say(f"demo on drawn tissue, {course.minutes:g} minutes in all: a generator, {course.pairs} pairs, judges, a report")
     if not (read_manifest(pairs) or {}).get("finished"):
         _make_pairs(course, folder, pairs)
     if not sheet.exists():
         write_png(sheet, contact_sheet(list(islice(read(str(pairs)), SHOWN)), COLUMNS, CELL_PX))
     if not (folder / REPORT).exists():
-        say("judges, trained with and without the pairs")
         arms = ["real", f"real+{pairs}"]
         steps = _judge_steps(course, folder, pairs)
+        say(f"{ARMS * course.seeds} judges of {steps} steps, half of them with the pairs")
         again = (folder / PLAN).exists()
         study(course.data, arm=arms, run=folder, seeds=course.seeds, steps=steps, seed=course.seed, resume=again)
     print(f"report  {folder / REPORT}\npicture {sheet}\npairs   {pairs}")
@@ -103,14 +108,16 @@ def walk(course: Course, folder: Path) -> Path:
 def seconds_a_step(course: Course, pairs: Path) -> float:
     """How long a judge's training step takes here and now."""
     from nucleosynth.segmentation.fit import fit as fit_judge
+    from nucleosynth.training.device import fabric_for
 
+    fabric, budgets = fabric_for(), [Budget(steps=steps) for steps in TIMED]
     real, made = training_tiles(course.data, TRAIN), list(read(str(pairs)))
     settings = catalog.load("judge", JUDGE).presets["tiny"]
     ends = []
-    for steps in TIMED:
+    for budget in budgets:
         with TemporaryDirectory() as place:
             began = time.monotonic()
-            fit_judge(real, settings, folder=Path(place), budget=Budget(steps=steps), seed=0, synthetic=made)
+            fit_judge(real, settings, folder=Path(place), budget=budget, seed=0, synthetic=made, fabric=fabric)
             ends.append(time.monotonic() - began)
     return max((ends[1] - ends[0]) / (TIMED[1] - TIMED[0]), 1e-3)
 
@@ -139,15 +146,14 @@ def _make_pairs(course: Course, folder: Path, pairs: Path) -> None:
     """Train the generator on the split "train" alone, then make pairs."""
     place, minutes = folder / "generator", GENERATOR * course.minutes
     again = (place / RECORD).exists()
+    say(f"{METHOD} is trained for {minutes:.1f} minutes, on the training slides alone")
     fit(METHOD, data=course.data, run=place, split=TRAIN, minutes=minutes, seed=course.seed, resume=again)
     generate(place, out=pairs, n=course.pairs, seed=course.seed)
 
 
 def _judge_steps(course: Course, folder: Path, pairs: Path) -> int:
-    """As many as fit in the judges' share of the time; measured once, then kept."""
+    """Measured once, then kept."""
     kept = folder / "judge_steps.txt"
     if not kept.exists():
-        seconds = 60 * JUDGES * course.minutes / (ARMS * course.seeds)
-        steps = int(seconds / seconds_a_step(course, pairs))
-        write_whole(kept, str(max(steps // ROUND_STEPS * ROUND_STEPS, LEAST_STEPS)))
+        write_whole(kept, str(course.judge_steps(seconds_a_step(course, pairs))))
     return int(kept.read_text())

@@ -1,0 +1,141 @@
+"""What the pairs of a trained run are worth before any judge sees them.
+
+    python benchmarks/pairs.py RUN DATA [--n 128] [--json FILE]
+
+RUN is a run folder of `nucleosynth fit`, DATA the data it was trained on (with splits). Prints one table:
+
+    contrast     median haematoxylin contrast of nuclei to the 3-px ring around them, synthetic over real crops
+    FSD          Frechet distance of class proportions (per cent, background in), and its floor: real crops to real crops
+    nuclei       median a tile, and the share of empty tiles
+    copies       median distance to the nearest training crop, beside that of held-out tiles
+    points       share of given points that lie in a made nucleus (and in one of their class), beside shuffled points
+    labels       contrast of made images under the given labels, beside shuffled labels
+    images       AJI and PQ of labels made for held-out images
+"""
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nucleosynth.conditions.points import from_instances
+from nucleosynth.data.reader import read
+from nucleosynth.data.tiles import random_crop, resample
+from nucleosynth.methods.jointflow import JointFlow
+from nucleosynth.metrics.contrast import nuclear_contrast
+from nucleosynth.metrics.copies import copies
+from nucleosynth.metrics.distribution import class_proportions, fsd
+from nucleosynth.metrics.instance import mean, scores
+from nucleosynth.run import Run
+from nucleosynth.sample import Condition, Sample
+from nucleosynth.seeds import generator_of
+from nucleosynth.training.device import fabric_for
+
+
+def main() -> None:
+    """Measure, print, save."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("data")
+    parser.add_argument("--n", type=int, default=128)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    model = JointFlow.load(Run.open(options.run), fabric_for())
+    found = measure(model, options.data, options.n)
+    print("\n".join(f"{name:<28}{value:.3f}" for name, value in found.items()))
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def measure(model: JointFlow, data: str, n: int) -> dict[str, float]:
+    """The whole table."""
+    train, test = ([_at(model, tile) for tile in read(data, split)] for split in ("train", "test"))
+    real, again, held_out = crops(train, 2 * n, 1, model), crops(train, 2 * n, 2, model), crops(test, n, 3, model)
+    made = list(model.generate(model.default_conditions(7), 7, count=n, batch=32))
+    counts = [len(sample.classes) for sample in made], [len(sample.classes) for sample in real]
+    near = copies(*([tile.image for tile in tiles] for tiles in (made, held_out, train)), shrink=2)
+    found = {
+        "contrast": contrast(made) / contrast(real),
+        "fsd": fsd(proportions(real), proportions(made)),
+        "fsd, real to real": fsd(proportions(real), proportions(again)),
+        "nuclei, synthetic": float(np.median(counts[0])),
+        "nuclei, real": float(np.median(counts[1])),
+        "empty, synthetic": float(np.mean(np.array(counts[0]) == 0)),
+        "empty, real": float(np.mean(np.array(counts[1]) == 0)),
+        **{f"copies, {name}": float(near[name]) for name in ("distance", "held_out_distance", "closest")},
+    }
+    return found | follow_points(model, held_out) | follow_labels(model, held_out) | label_images(model, test)
+
+
+def follow_points(model: JointFlow, tiles: Sequence[Sample]) -> dict[str, float]:
+    """Share of points inside a made nucleus; shuffled: the points of the next tile."""
+    layouts = [from_instances(tile) for tile in tiles if len(tile.classes)]
+    asked = [Condition(model.size, model.mpp, model.class_names, points=layout) for layout in layouts]
+    made = _make(model, asked)
+    pairs = {"points, hit": layouts, "points, shuffled": [*layouts[1:], layouts[0]]}
+    found: dict[str, float] = {}
+    for name, given in pairs.items():
+        inside, right = [], []
+        for sample, layout in zip(made, given, strict=True):
+            x, y = np.rint(layout.xy).astype(int).T
+            nucleus = sample.instances[y.clip(0, sample.size[0] - 1), x.clip(0, sample.size[1] - 1)]
+            inside += (nucleus > 0).tolist()
+            right += (np.concatenate([[0], sample.classes])[nucleus] == layout.classes).tolist()
+        found |= {name: float(np.mean(inside)), f"{name}, class too": float(np.mean(right))}
+    return found
+
+
+def follow_labels(model: JointFlow, tiles: Sequence[Sample]) -> dict[str, float]:
+    """Contrast of made images under their labels, over that of real ones; shuffled: the labels of the next tile."""
+    given = [tile for tile in tiles if len(tile.classes)]
+    asked = [Condition(t.size, t.mpp, t.class_names, instances=t.instances, classes=t.classes) for t in given]
+    made = _make(model, asked)
+    shuffled = [
+        replace(sample, instances=other.instances, classes=other.classes)
+        for sample, other in zip(made, [*made[1:], made[0]], strict=True)
+    ]
+    real = contrast(given)
+    return {"labels, contrast": contrast(made) / real, "labels, shuffled": contrast(shuffled) / real}
+
+
+def label_images(model: JointFlow, tiles: Sequence[Sample]) -> dict[str, float]:
+    """Scores of labels that are made for whole held-out images."""
+    made = _make(model, [Condition(t.size, t.mpp, t.class_names, image=t.image, source=t.source) for t in tiles])
+    means = mean([scores(true.instances, found.instances) for true, found in zip(tiles, made, strict=True)])
+    return {f"images, {name}": means[name].value for name in ("dice", "aji", "pq")}
+
+
+def crops(tiles: Sequence[Sample], count: int, seed: int, model: JointFlow) -> list[Sample]:
+    """Real crops of the model's size, every pixel equally likely."""
+    generator = generator_of(seed)
+    area = np.array([tile.instances.size for tile in tiles], float)
+    chosen = generator.choice(len(tiles), count, p=area / area.sum())
+    return [random_crop(tiles[k], model.size[0], generator) for k in chosen]
+
+
+def contrast(samples: Sequence[Sample]) -> float:
+    """Median over all nuclei."""
+    return float(np.nanmedian(np.concatenate([nuclear_contrast(s.image, s.instances) for s in samples])))
+
+
+def proportions(samples: Sequence[Sample]) -> Any:
+    """Class proportions of each tile in per cent, background in."""
+    return np.array([class_proportions(s.instances, s.classes, len(s.class_names), background=True) for s in samples])
+
+
+def _make(model: JointFlow, conditions: list[Condition]) -> list[Sample]:
+    stream: Iterator[Condition] = islice(conditions, None)
+    return list(model.generate(stream, 11, count=len(conditions), batch=32))
+
+
+def _at(model: JointFlow, tile: Sample) -> Sample:
+    return tile if model.mpp is None else resample(tile, model.mpp)
+
+
+if __name__ == "__main__":
+    main()

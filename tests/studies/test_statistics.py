@@ -1,0 +1,59 @@
+"""Means, spreads and the paired test, against hand values and SciPy's."""
+
+import pytest
+from scipy.stats import ttest_rel
+
+from nucleosynth.studies.statistics import paired, summary
+
+
+def test_mean_and_spread_by_hand() -> None:
+    found = summary([1.0, 2.0, 4.0])
+    assert found.mean == pytest.approx(7 / 3)
+    assert found.sd == pytest.approx((((4 / 3) ** 2 + (1 / 3) ** 2 + (5 / 3) ** 2) / 2) ** 0.5)
+
+
+@pytest.mark.parametrize("count", [3, 5, 10])
+def test_the_paired_test_is_that_of_scipy(count: int) -> None:
+    values = [0.6 + 0.01 * (k * 7 % 5) for k in range(count)]
+    reference = [0.58 + 0.013 * (k * 3 % 4) for k in range(count)]
+    expected = ttest_rel(values, reference)
+    low, high = expected.confidence_interval(0.95)
+    found = paired(values, reference)
+    assert found.p == pytest.approx(expected.pvalue)
+    assert (found.low, found.high) == pytest.approx((low, high))
+    assert found.mean == pytest.approx(sum(values) / count - sum(reference) / count)
+
+
+def test_three_seeds_by_hand() -> None:
+    # Differences 1, 2, 3: mean 2, sd 1, t = 2 sqrt 3 with 2 degrees, of which p = 1 - t / sqrt(t^2 + 2).
+    found = paired([2.0, 4.0, 6.0], [1.0, 2.0, 3.0])
+    assert (found.mean, found.sd) == (2, 1)
+    assert found.p == pytest.approx(1 - 12**0.5 / 14**0.5)
+    assert found.low == pytest.approx(2 - 4.302653 / 3**0.5, abs=1e-6)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_fewer_than_three_seeds_are_no_test(count: int) -> None:
+    found = paired([0.5, 0.7][:count], [0.4, 0.5][:count])
+    assert found.mean == pytest.approx([0.1, 0.15][count - 1])
+    assert (found.low, found.high, found.p) == (None, None, None)
+    assert (found.sd is None) == (count == 1)
+
+
+def test_equal_differences_have_no_p() -> None:
+    found = paired([0.3, 0.4, 0.6], [0.2, 0.3, 0.5])
+    assert found.p is None
+    assert found.low == pytest.approx(0.1)
+    assert found.high == pytest.approx(0.1)
+
+
+def test_what_is_undefined_once_is_undefined() -> None:
+    assert summary([0.5, None, 0.7]).mean is None
+    found = paired([0.5, 0.6, 0.7], [0.5, None, 0.7])
+    assert found.each == (0.0, None, 0.0)
+    assert (found.mean, found.low, found.p) == (None, None, None)
+
+
+def test_seeds_are_paired_one_by_one() -> None:
+    with pytest.raises(ValueError, match="zip"):
+        paired([0.1, 0.2, 0.3], [0.1, 0.2])
