@@ -5,7 +5,7 @@
 RUN is a run folder of `nucleosynth fit`, DATA the data it was trained on (with splits). Prints one table:
 
     contrast     median haematoxylin contrast of nuclei to the 3-px ring around them, synthetic over real crops
-    FSD          Frechet distance of class proportions (per cent, background in), and its floor: real crops to real crops
+    FSD          Frechet distance of class proportions (per cent, background in); its floor: real crops to real crops
     nuclei       median a tile, and the share of empty tiles
     copies       median distance to the nearest training crop, beside that of held-out tiles
     points       share of given points that lie in a made nucleus (and in one of their class), beside shuffled points

@@ -41,6 +41,14 @@ def test_pixels_of_unknown_type_have_no_type_gradient() -> None:
     assert gradient.movedim(1, -1)[~unknown].all()
 
 
+def test_dice_is_that_of_the_known_pixels_alone() -> None:
+    torch.manual_seed(0)
+    logits, target = torch.randn(1, 3, 8, 8), torch.randint(0, 3, (1, 8, 8))
+    masked = target.clone()
+    masked[:, 5:] = UNKNOWN
+    assert_close(dice(logits, masked), dice(logits[:, :, :5], target[:, :5]))
+
+
 def test_a_batch_of_unknown_types_alone_costs_no_cross_entropy() -> None:
     assert masked_cross_entropy(torch.randn(1, 3, 4, 4), torch.full((1, 4, 4), UNKNOWN)) == 0
 

@@ -14,7 +14,7 @@ from nucleosynth.errors import UserError
 from nucleosynth.sample import Sample
 from nucleosynth.segmentation.fit import Judge
 from nucleosynth.segmentation.hovernet import HoVerNet
-from nucleosynth.segmentation.predict import ceiling, predict, raw_maps
+from nucleosynth.segmentation.predict import ceiling, enlarge, predict, raw_maps
 
 SETTINGS = resolve(HoVerNet.presets["tiny"], {"width": 8, "window": 96, "margin": 16, "offset_px": 2.0}, "test")
 Discs = Callable[..., Sample]
@@ -56,6 +56,25 @@ def test_a_tile_keeps_size_resolution_and_name(discs: Discs, fabric: Fabric, mpp
     np.testing.assert_array_equal(found.image, sample.image)
     assert len(found.classes) > 0
     assert set(found.classes) <= {1, 2}
+
+
+@pytest.mark.parametrize("coding", ["offsets", "hover"])
+@pytest.mark.parametrize("mpp", [0.25, 1.0])
+def test_offsets_grow_with_the_map_and_nothing_else_does(discs: Discs, coding: str, mpp: float) -> None:
+    sample = discs(0, (80, 60), mpp=mpp)
+    small = (round(80 * mpp / 0.5), round(60 * mpp / 0.5))
+    maps = {
+        name: np.full((*small, depth), 0.75, np.float32) for name, depth in (("nuclei", 1), ("field", 2), ("type", 3))
+    }
+    larger = enlarge(maps, sample, resolve(SETTINGS, {"coding": coding}, "test"))
+    assert {name: array.shape for name, array in larger.items()} == {
+        "nuclei": (80, 60, 1),
+        "field": (80, 60, 2),
+        "type": (80, 60, 3),
+    }
+    np.testing.assert_allclose(larger["nuclei"], 0.75)
+    np.testing.assert_allclose(larger["type"], 0.75)
+    np.testing.assert_allclose(larger["field"], 0.75 * (0.5 / mpp if coding == "offsets" else 1))
 
 
 def test_the_labels_of_a_tile_are_not_looked_at(discs: Discs, fabric: Fabric) -> None:

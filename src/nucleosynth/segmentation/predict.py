@@ -42,8 +42,8 @@ def predict(judge: Judge, samples: Iterable[Sample]) -> Iterator[Sample]:
         UserError: a tile without mpp.
     """
     for sample in samples:
-        coarse = resample(_unlabelled(sample), judge.settings.mpp)
-        maps = enlarge(raw_maps(judge, coarse.image), sample, judge.settings)
+        image = resample(sample, judge.settings.mpp).image
+        maps = enlarge(raw_maps(judge, image), sample, judge.settings)
         instances = extract(maps, sample, judge.settings)
         nuclei = int(instances.max(initial=0))
         if "type" in maps:
@@ -51,10 +51,11 @@ def predict(judge: Judge, samples: Iterable[Sample]) -> Iterator[Sample]:
         else:
             classes = np.full(nuclei, len(judge.class_names), np.uint8)
         yield replace(
-            _unlabelled(sample),
+            sample,
             instances=instances,
             classes=classes,
             class_names=judge.class_names,
+            points=None,
             labelled_as="derived",
         )
 
@@ -134,8 +135,3 @@ def _perfect(sample: Sample, settings: HoVerNetSettings) -> Maps:
 def _mpp(sample: Sample) -> float:
     assert sample.mpp is not None, "resample has refused tiles without mpp"
     return sample.mpp
-
-
-def _unlabelled(sample: Sample) -> Sample:
-    nothing = np.zeros(sample.size, np.int32)
-    return replace(sample, instances=nothing, classes=np.zeros(0, np.uint8), points=None, labelled_as="masks")
