@@ -44,7 +44,6 @@ def test_a_demo_goes_on_from_its_pairs(tmp_path: Path, capsys: pytest.CaptureFix
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()} == before
 
 
-@pytest.mark.slow
 def test_a_whole_demo(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     assert walk(TINY, folder).stat().st_size > 10_000

@@ -104,6 +104,14 @@ def test_masks_grown_from_points_are_said_aloud(study: tuple[Results, Path]) -> 
     assert "The truth was not drawn" not in read(results, folder)[0].text
 
 
+def test_pairs_without_nuclei_are_said_aloud(study: tuple[Results, Path]) -> None:
+    results, folder = study
+    empty = results.arms[1].synthetic.model_copy(update={"nuclei": 0})  # type: ignore[union-attr]
+    arms = (results.arms[0], results.arms[1].model_copy(update={"synthetic": empty}), results.arms[2])
+    assert "real+jointflow show no nucleus" in read(results.model_copy(update={"arms": arms}), folder)[0].text
+    assert "show no nucleus" not in read(results, folder)[0].text
+
+
 def with_difference(results: Results, difference: Difference) -> Results:
     arm = results.arms[1]
     changed = arm.model_copy(update={"differences": {**arm.differences, "pq": difference}})

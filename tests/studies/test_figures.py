@@ -29,7 +29,7 @@ def count(picture: np.ndarray, colour: tuple[int, int, int], left: int, right: i
 
 def test_each_kind_has_its_colour_and_its_place() -> None:
     picture, words = verdict(boxes(5, 40), boxes(6, 70))
-    assert words == "1 found, 1 missed, 1 false alarm"
+    assert words == "1 found, 1 missed, 1 false alarms"
     assert picture.shape[1] >= TEST_PX
     for (_, colour), (left, right) in zip(VERDICTS, ((0, 30), (35, 60), (65, 90)), strict=True):
         total = count(picture, colour, 0, 100)
@@ -38,8 +38,8 @@ def test_each_kind_has_its_colour_and_its_place() -> None:
 
 def test_half_an_overlap_is_no_hit() -> None:
     # 10 px squares moved by 4 px: IoU 60 / 140.
-    assert verdict(boxes(40), boxes(44))[1] == "0 found, 1 missed, 1 false alarm"
-    assert verdict(boxes(40), boxes(43))[1] == "1 found, 0 missed, 0 false alarm"
+    assert verdict(boxes(40), boxes(44))[1] == "0 found, 1 missed, 1 false alarms"
+    assert verdict(boxes(40), boxes(43))[1] == "1 found, 0 missed, 0 false alarms"
 
 
 def test_tiles_with_most_nuclei_are_shown() -> None:

@@ -97,7 +97,17 @@ def test_a_split_that_is_not_there(write: Write) -> None:
 def test_what_is_refused(
     write: Write, capsys: pytest.CaptureFixture[str], tmp_path: Path, options: list[str], words: str
 ) -> None:
-    command = ["study", write("data", "train", "test"), "--arm", "real", "--arm", "real+jointflow", "--run", "run"]
+    command = [
+        "study",
+        "--data",
+        write("data", "train", "test"),
+        "--arm",
+        "real",
+        "--arm",
+        "real+jointflow",
+        "--run",
+        "run",
+    ]
     assert main([*command, *options]) == 2
     assert words in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
@@ -108,7 +118,7 @@ def test_an_unfair_store_is_refused_before_anything_is_written(
 ) -> None:
     data = write("data", "train", "train", "test")
     store.write([synthetic(drawn_sample(0), 0, ["data/0", "data/2"])], tmp_path / "pairs")
-    assert main(["study", data, "--arm", "real", "--arm", "real+pairs", "--run", "run"]) == 2
+    assert main(["study", "--data", data, "--arm", "real", "--arm", "real+pairs", "--run", "run"]) == 2
     said = capsys.readouterr().err
     assert "has seen the test tiles" in said
     assert "data/2" in said

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from nucleosynth.run import write_whole
 
 FILE = "study.json"
-VERDICTS = (("found", (0, 225, 255)), ("missed", (255, 230, 0)), ("false alarm", (255, 70, 30)))
+VERDICTS = (("found", (0, 225, 255)), ("missed", (255, 230, 0)), ("false alarms", (255, 70, 30)))
 """How the pictures of predictions are coloured: what a nucleus is, RGB; classes 1, 2 and 3 of the outlines."""
 
 

@@ -100,7 +100,7 @@ def walk(course: Course, folder: Path) -> Path:
         steps = _judge_steps(course, folder, pairs)
         say(f"{ARMS * course.seeds} judges of {steps} steps, half of them with the pairs")
         again = (folder / PLAN).exists()
-        study(course.data, arm=arms, run=folder, seeds=course.seeds, steps=steps, seed=course.seed, resume=again)
+        study(data=course.data, arm=arms, run=folder, seeds=course.seeds, steps=steps, seed=course.seed, resume=again)
     print(f"report  {folder / REPORT}\npicture {sheet}\npairs   {pairs}")
     return folder / REPORT
 

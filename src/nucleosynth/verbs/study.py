@@ -6,7 +6,6 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
-from tyro.conf import Positional
 
 from nucleosynth import catalog, config
 from nucleosynth.data.new_folder import cut_short
@@ -30,8 +29,8 @@ TEST_SHARE = 0.25
 
 
 def study(
-    data: Positional[str],
     *,
+    data: str,
     arm: Sequence[str],
     run: Path,
     fraction: float = 1.0,
@@ -215,10 +214,10 @@ def _carry_out(
 
 def _command(given: Mapping[str, Any]) -> str:
     """The command line that asks for the same: what differs from the defaults, whether it is resumed apart."""
-    words = ["nucleosynth", "study", given["data"]]
+    words = ["nucleosynth", "study"]
     for name, parameter in signature(study).parameters.items():
         value = given[name]
-        if name in ("data", "resume") or value == parameter.default:
+        if name == "resume" or value == parameter.default:
             continue
         for each in value if name == "arm" else [value]:
             words += [f"--{name.replace('_', '-')}", str(each)]
