@@ -136,5 +136,5 @@ def test_the_command_is_what_was_asked() -> None:
     }
     defaults = {name: p.default for name, p in verb.signature(study).parameters.items()}
     found = verb._command(defaults | given)
-    asked = "--arm real --arm real+jointflow --run out --fraction 0.3 --minutes 2.0"
-    assert found == f"nucleosynth study 'consep:a b' {asked}"
+    asked = "--data 'consep:a b' --arm real --arm real+jointflow --run out --fraction 0.3 --minutes 2.0"
+    assert found == f"nucleosynth study {asked}"

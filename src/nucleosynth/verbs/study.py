@@ -6,7 +6,6 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
-
 from nucleosynth import catalog, config
 from nucleosynth.data.new_folder import cut_short
 from nucleosynth.data.reader import read, resolve, split_by_source
