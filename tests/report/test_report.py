@@ -148,9 +148,15 @@ def test_numbers_in_words() -> None:
 
 
 @pytest.mark.parametrize(
-    ("distance", "said"), [(0.2, "suspect copies"), (0.6, "as a whole no nearer"), (None, "too few tiles to tell")]
+    ("distance", "closer", "said"),
+    [
+        (0.2, 0.5, "suspect copies"),
+        (0.2, 0.01, "as plainer tissue is, but 1 %"),
+        (0.6, 0.5, "as a whole no nearer"),
+        (None, 0.5, "too few tiles to tell"),
+    ],
 )
-def test_copies_are_called_so(distance: float | None, said: str) -> None:
+def test_copies_are_called_so(distance: float | None, closer: float, said: str) -> None:
     evidence = Evidence(
         windows={"training": 3, "test": 3, "synthetic": 3},
         side_px=64,
@@ -159,7 +165,7 @@ def test_copies_are_called_so(distance: float | None, said: str) -> None:
         fsd_floor=2.0,
         contrast=0.2,
         contrast_real=0.25,
-        copies={"distance": distance, "held_out_distance": 0.5, "share_closer": 0.5},
+        copies={"distance": distance, "held_out_distance": 0.5, "share_closer": closer},
         compared=3,
     )
     classes, contrast, copies = words.readings(evidence)

@@ -79,6 +79,18 @@ def test_a_recipe_that_saw_more_is_refused(tmp_path: Path) -> None:
     assert not judge.calls
 
 
+def test_pairs_that_no_judge_can_use_are_refused(tmp_path: Path) -> None:
+    class Vague(Turner):
+        def __call__(self, *given: object) -> faked_study.Made:
+            made = super().__call__(*given)  # type: ignore[arg-type]
+            return replace(made, samples=[replace(sample, mpp=None) for sample in made.samples])
+
+    judge = Forgetful()
+    with pytest.raises(UserError, match=r"pairs of real\+jointflow that cannot be judged"):
+        faked_study.run(tmp_path, turner=Vague(), judge=judge)
+    assert not judge.calls
+
+
 def test_a_store_is_used_whole(tmp_path: Path) -> None:
     (tmp_path / "pairs").mkdir()
     name = f"real+{tmp_path / 'pairs'}"

@@ -66,10 +66,10 @@ def test_proportions_are_those_of_all() -> None:
 
 
 def test_two_are_exchanged_where_one_alone_does_not_help() -> None:
-    # Half of 100 nuclei is {a, d} or {b, c} alone: from {a, b} or {c, d} no single source leads there.
-    whole = [tile(name, [1] * count) for name, count in (("a", 10), ("b", 20), ("c", 30), ("d", 40))]
+    # 60 of 150 nuclei are the two of 30: from one of 45 no single source leads there.
+    whole = [tile(name, [1] * count) for name, count in (("a", 45), ("b", 30), ("c", 45), ("d", 30))]
     for seed in range(8):
-        assert shares(labelled(whole, 0.5, seed), whole)[0] == 0.5
+        assert {sample.source for sample in labelled(whole, 0.4, seed)} == {"b", "d"}
 
 
 def test_sources_are_whole_and_in_order() -> None:

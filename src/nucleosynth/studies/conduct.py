@@ -22,7 +22,7 @@ from nucleosynth.sample import Sample
 from nucleosynth.studies import figures, statistics
 from nucleosynth.studies.arms import REAL, Arm
 from nucleosynth.studies.evidence import area_mm2, common_side, described, evidence, windows
-from nucleosynth.studies.fairness import check_stores
+from nucleosynth.studies.fairness import check_stores, check_usable
 from nucleosynth.studies.plan import Plan
 from nucleosynth.studies.scoring import metrics, scored
 
@@ -135,6 +135,7 @@ def _made(arm: Arm, plan: Plan, material: Material, folder: Path, make: MakePair
     if not arm.method:
         return Made((), None)
     made = make(arm, material.training, plan.ratio * area_mm2(material.training), folder / "arms" / arm.slug)
+    check_usable(made.samples, f"pairs of {arm.name}")
     check_stores(arm.name, made.samples, material.training, material.tests)
     return made
 

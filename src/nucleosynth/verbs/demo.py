@@ -29,9 +29,9 @@ from nucleosynth.verbs.study import study
 
 FILE = "demo.json"
 METHOD, JUDGE, TRAIN = "jointflow", "hovernet", "train"
-GENERATOR, JUDGES = 0.45, 0.42
+GENERATOR, JUDGES = 0.45, 0.45
 """Shares of the time; the rest is for drawing, generating, scoring and the report."""
-PAIRS_A_MINUTE = 24
+PAIRS_A_MINUTE = 16
 COLUMNS, SHOWN, CELL_PX = 4, 24, 192
 ARMS = 2
 TIMED = (2, 6)
@@ -57,9 +57,10 @@ class Course(Settings):
         """How many are made."""
         return max(self.least_pairs, round(PAIRS_A_MINUTE * self.minutes))
 
-    def judge_steps(self, seconds_a_step: float) -> int:
-        """As many as fit in a judge's share of the time, in tens."""
-        seconds = 60 * JUDGES * self.minutes / (ARMS * self.seeds)
+    def judge_steps(self, seconds_a_step: float, elapsed_s: float) -> int:
+        """As many as fit in a judge's share of the time, or of what is left of it, in tens."""
+        share = min(JUDGES, GENERATOR + JUDGES - elapsed_s / (60 * self.minutes))
+        seconds = 60 * self.minutes * share / (ARMS * self.seeds)
         return max(int(seconds / seconds_a_step) // 10 * 10, self.least_steps)
 
 
@@ -88,6 +89,7 @@ def demo(*, minutes: float = 10.0, run: Path = Path("runs/demo"), seed: int = 0)
 
 def walk(course: Course, folder: Path) -> Path:
     """Go through all parts of a demo, or those that are missing."""
+    began = time.monotonic()
     _begin(course, folder)
     pairs, sheet = folder / "pairs", folder / "pairs.png"
     say(f"demo on drawn tissue, {course.minutes:g} minutes in all: a generator, {course.pairs} pairs, judges, a report")
@@ -97,7 +99,7 @@ def walk(course: Course, folder: Path) -> Path:
         write_png(sheet, contact_sheet(list(islice(read(str(pairs)), SHOWN)), COLUMNS, CELL_PX))
     if not (folder / REPORT).exists():
         arms = ["real", f"real+{pairs}"]
-        steps = _judge_steps(course, folder, pairs)
+        steps = _judge_steps(course, folder, pairs, began)
         say(f"{ARMS * course.seeds} judges of {steps} steps, half of them with the pairs")
         again = (folder / PLAN).exists()
         study(data=course.data, arm=arms, run=folder, seeds=course.seeds, steps=steps, seed=course.seed, resume=again)
@@ -151,9 +153,10 @@ def _make_pairs(course: Course, folder: Path, pairs: Path) -> None:
     generate(place, out=pairs, n=course.pairs, seed=course.seed)
 
 
-def _judge_steps(course: Course, folder: Path, pairs: Path) -> int:
+def _judge_steps(course: Course, folder: Path, pairs: Path, began: float) -> int:
     """Measured once, then kept."""
     kept = folder / "judge_steps.txt"
     if not kept.exists():
-        write_whole(kept, str(course.judge_steps(seconds_a_step(course, pairs))))
+        seconds = seconds_a_step(course, pairs)
+        write_whole(kept, str(course.judge_steps(seconds, time.monotonic() - began)))
     return int(kept.read_text())
