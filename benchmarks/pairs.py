@@ -58,7 +58,7 @@ def measure(model: JointFlow, data: str, n: int) -> dict[str, float]:
     real, again, held_out = crops(train, 2 * n, 1, model), crops(train, 2 * n, 2, model), crops(test, n, 3, model)
     made = list(model.generate(model.default_conditions(7), 7, count=n, batch=32))
     counts = [len(sample.classes) for sample in made], [len(sample.classes) for sample in real]
-    near = copies(*([tile.image for tile in tiles] for tiles in (made, held_out, train)), shrink=2)
+    near = copies(*([tile.image for tile in tiles] for tiles in (made, held_out, train)))
     found = {
         "contrast": contrast(made) / contrast(real),
         "fsd": fsd(proportions(real), proportions(made)),
