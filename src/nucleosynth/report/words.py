@@ -4,9 +4,6 @@ import math
 
 from nucleosynth.report.results import Arm, Difference, Evidence, Results, Summary
 
-CHANCE = 0.05
-"""Share of tiles that may be nearer to training than every held-out tile before copies are suspected."""
-
 MINUS = "\N{MINUS SIGN}"
 UNDEFINED = "\N{EN DASH}"
 
@@ -122,8 +119,6 @@ def _copies(evidence: Evidence) -> str:
     if distance is None or other is None or math.isnan(distance):
         return "too few tiles to tell"
     closer = percent(copies["share_closer"])
-    if distance < other and (copies["share_closer"] or 0) > CHANCE:
-        return f"nearer to training tiles than other real tiles are, {closer} nearer than any of those: suspect copies"
     if distance < other:
-        return f"nearer on the whole than other real tiles, as plainer tissue is, but {closer} nearer than any of those"
+        return f"nearer to training tiles than other real tiles are, {closer} nearer than any of those: suspect copies"
     return f"as a whole no nearer to training tiles than other real tiles are; {closer} are nearer than any of those"
