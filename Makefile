@@ -26,7 +26,7 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 
 bench: $(READY)
-	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+	for script in benchmarks/speed_*.py; do $(BIN)/python $$script || exit 1; done
 
 # The package is installed in place, with the versions that constraints.txt pins.
 $(READY): pyproject.toml constraints.txt

@@ -7,6 +7,8 @@ RUN is a run folder of `nucleosynth fit`, DATA the data it was trained on (with 
     contrast     median haematoxylin contrast of nuclei to the 3-px ring around them, synthetic over real crops
     FSD          Frechet distance of class proportions (per cent, background in); its floor: real crops to real crops
     nuclei       median a tile, and the share of empty tiles
+    counts       nuclei of each class asked for but not made, or made but not asked for, over those asked for; beside
+                 counts asked for the next tile
     copies       median distance to the nearest training crop, beside that of held-out tiles
     points       share of given points that lie in a made nucleus (and in one of their class), beside shuffled points
     labels       contrast of made images under the given labels, beside shuffled labels
@@ -23,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from nucleosynth.conditions.counts import from_classes
 from nucleosynth.conditions.points import from_instances
 from nucleosynth.data.reader import read
 from nucleosynth.data.tiles import random_crop, resample
@@ -56,7 +59,8 @@ def measure(model: JointFlow, data: str, n: int) -> dict[str, float]:
     """The whole table."""
     train, test = ([_at(model, tile) for tile in read(data, split)] for split in ("train", "test"))
     real, again, held_out = crops(train, 2 * n, 1, model), crops(train, 2 * n, 2, model), crops(test, n, 3, model)
-    made = list(model.generate(model.default_conditions(7), 7, count=n, batch=32))
+    asked = list(islice(model.default_conditions(7), n))
+    made = list(model.generate(iter(asked), 7, count=n, batch=32))
     counts = [len(sample.classes) for sample in made], [len(sample.classes) for sample in real]
     near = copies(*([tile.image for tile in tiles] for tiles in (made, held_out, train)))
     found = {
@@ -69,7 +73,18 @@ def measure(model: JointFlow, data: str, n: int) -> dict[str, float]:
         "empty, real": float(np.mean(np.array(counts[1]) == 0)),
         **{f"copies, {name}": float(near[name]) for name in ("distance", "held_out_distance", "closest")},
     }
+    found |= {
+        "counts, off": off(asked, made),
+        "counts, off, shuffled": off([*asked[1:], asked[0]], made),
+    }
     return found | follow_points(model, held_out) | follow_labels(model, held_out) | label_images(model, test)
+
+
+def off(asked: Sequence[Condition], made: Sequence[Sample]) -> float:
+    """Sum over tiles and classes of |nuclei asked for - nuclei made|, over the nuclei asked for."""
+    wanted = np.array([condition.counts for condition in asked])
+    found = np.array([from_classes(sample.classes, len(sample.class_names)) for sample in made])
+    return float(np.abs(wanted - found).sum() / wanted.sum())
 
 
 def follow_points(model: JointFlow, tiles: Sequence[Sample]) -> dict[str, float]:

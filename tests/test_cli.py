@@ -149,6 +149,11 @@ def test_undefined_scores_are_null_and_said_to_be_undefined(work: Path, capsys: 
     assert found["images"][0]["pq"] is None
     assert found["mean"]["dice"] is None
     assert "undefined" in capsys.readouterr().out
+    store.write([empty, drawn_sample(1)], work / "half")
+    assert main(["score", "half", "half", "--json", "scores.json"]) == 0
+    found = json.loads((work / "scores.json").read_text())
+    assert (found["mean"]["pq"], found["left_out"]["pq"]) == (1, 1)
+    assert "without 1 images" in " ".join(capsys.readouterr().out.split())
 
 
 def test_predictions_without_classes_get_what_can_be_scored(work: Path, capsys: pytest.CaptureFixture[str]) -> None:

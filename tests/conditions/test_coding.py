@@ -54,7 +54,7 @@ def test_channels_have_their_ranges(tiles: list[Sample], coding: LabelCoding) ->
     assert maps.dtype == np.float32
     inside = tiles[0].instances > 0
     assert_array_equal(maps[0] > 0, inside)
-    assert set(np.unique(maps[1:-2])) <= {-0.5, 0.5}
+    assert set(np.unique(maps[1:-2])) <= {-1.0, 1.0}
     assert_array_equal(maps[1:-2].max(axis=0) > 0, inside)
     assert not maps[-2:, ~inside].any()
 
@@ -64,7 +64,7 @@ def test_nuclei_of_unknown_type_have_no_class(coding: LabelCoding) -> None:
     instances[2:8, 2:8], instances[9:15, 9:15] = 1, 2
     maps = coding.encode(instances, np.array([0, 2], np.uint8))
     assert not maps[1:-2, 4, 4].any()
-    assert_array_equal(maps[1:-2, 11, 11], [-0.5, 0.5, -0.5, -0.5])
+    assert_array_equal(maps[1:-2, 11, 11], [-1, 1, -1, -1])
 
 
 def test_one_class_needs_no_channel() -> None:

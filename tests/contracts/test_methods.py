@@ -15,6 +15,7 @@ import pytest
 from lightning_fabric import Fabric
 
 from nucleosynth import catalog, config
+from nucleosynth.conditions.counts import from_classes
 from nucleosynth.conditions.points import from_instances
 from nucleosynth.data.reader import read
 from nucleosynth.errors import Interrupted, UserError
@@ -176,7 +177,7 @@ def test_a_checkpoint_of_another_method_is_refused(kind: Any, run: Run, fabric: 
         kind.load(other, fabric)
 
 
-@pytest.mark.parametrize("side", ["points", "instances", "image"])
+@pytest.mark.parametrize("side", ["points", "counts", "instances", "image"])
 def test_a_given_side_is_kept(method: Method, kind: Any, tiles: list[Sample], side: str) -> None:
     if side not in kind.takes:
         pytest.skip(f"{kind.name} does not take {side}")
@@ -184,6 +185,7 @@ def test_a_given_side_is_kept(method: Method, kind: Any, tiles: list[Sample], si
     asked = Condition(tile.size, 0.25, tile.class_names, name="given", source=tile.source, licence=tile.licence)
     give = {
         "points": {"points": replace(from_instances(tile), mpp=0.25)},
+        "counts": {"counts": from_classes(tile.classes, len(tile.class_names))},
         "instances": {"instances": tile.instances, "classes": tile.classes},
         "image": {"image": tile.image},
     }
@@ -196,6 +198,14 @@ def test_a_given_side_is_kept(method: Method, kind: Any, tiles: list[Sample], si
     if side == "image":
         np.testing.assert_array_equal(found.image, tile.image)
         assert found.source == tile.source
+
+
+def test_default_conditions_start_anywhere_and_at_any_size(method: Method) -> None:
+    whole, rest = list(islice(method.default_conditions(3), 6)), list(islice(method.default_conditions(3, 4), 2))
+    for first, second in zip(whole[4:], rest, strict=True):
+        assert first.given() == second.given()
+        np.testing.assert_array_equal(first.counts, second.counts)
+    assert next(method.default_conditions(3, size=(48, 80))).size == (48, 80)
 
 
 def test_its_cost_is_counted(kind: Any) -> None:

@@ -13,6 +13,7 @@ from numpy.testing import assert_array_equal
 
 from drawn import assert_same, drawn_sample, full_sample
 from nucleosynth.data import store
+from nucleosynth.data.new_folder import cut_short
 from nucleosynth.data.store import open_for_writing, read, write
 from nucleosynth.errors import Interrupted, MachineError, UserError
 from nucleosynth.sample import Sample
@@ -110,6 +111,16 @@ def test_samples_of_different_classes_are_refused(tmp_path: Path) -> None:
         writer.write(0, [drawn_sample(0)])
         with pytest.raises(UserError, match="different classes"):
             writer.write(1, [other])
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"), [(KeyboardInterrupt(), Interrupted), (OSError(errno.ENOSPC, "full"), MachineError)]
+)
+def test_the_outer_command_says_how_to_go_on(error: BaseException, kind: type[Exception]) -> None:
+    with pytest.raises(kind) as caught, cut_short("outer"), cut_short("inner"):
+        raise error
+    assert "outer" in str(caught.value)
+    assert "inner" not in str(caught.value)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.ENOSPC, "full"), OSError(errno.EDQUOT, "quota")])

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from nucleosynth.diffusion.flow import Flow
-from nucleosynth.diffusion.prediction import Denoise, Prediction, State, guided
+from nucleosynth.diffusion.prediction import Denoise, Prediction, State, guided, history_guided
 from nucleosynth.diffusion.samplers import SAMPLERS, evaluations
 
 MEANS = torch.tensor([-2.0, 0.5, 3.0], dtype=torch.float64)
@@ -108,3 +108,29 @@ def test_guidance_is_linear_between_both_passes() -> None:
     given = guided(lambda s, _: Prediction({"x": s["x"] + 2}), lambda s, _: Prediction({"x": s["x"]}), 1.5)
     found = given({"x": torch.ones(1, 1, 1, 1)}, torch.zeros(1, 1)).x0["x"]
     torch.testing.assert_close(found, torch.full((1, 1, 1, 1), 4.0))
+
+
+def test_history_guides_away_from_the_last_prediction() -> None:
+    x0 = {0.0: 1.0, 0.2: 3.0, 0.3: 4.0, 0.6: 9.0}
+
+    def denoise(state: State, t: Tensor) -> Prediction:
+        value = x0[round(float(t.min()), 3)]
+        return Prediction({"x": torch.full((1, 1, 1, 1), value), "kept": state["kept"]})
+
+    def path() -> list[float]:
+        guide = history_guided(denoise, 2.0)
+        states = {"x": torch.zeros(1, 1, 1, 1), "kept": torch.full((1, 1, 1, 1), 7.0)}
+        found = [guide(states, torch.tensor([[1.0, t]])).x0 for t in x0]
+        assert all(float(each["kept"]) == 7 for each in found)
+        return [float(each["x"]) for each in found]
+
+    # The prediction before is the denoiser's own, not the guided one.
+    assert path() == pytest.approx([1, 3 + 2 * 2, 4 + 2 * 1, 9 + 2 * 5])
+    assert path() == pytest.approx([1, 7, 6, 19]), "a new path remembers nothing"
+
+
+def test_history_guidance_changes_no_exact_prediction() -> None:
+    state = {"x": torch.full((1, 1, 1, 1), 5.0)}
+    guide = history_guided(lambda s, _: Prediction(dict(s)), 2.0)
+    for t in (0.0, 0.4, 0.9):
+        torch.testing.assert_close(guide(state, torch.full((1, 1), t)).x0, state)

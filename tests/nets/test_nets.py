@@ -5,10 +5,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from nucleosynth.nets import blocks
 from nucleosynth.nets.blocks import Conv2d, ResidualBlock, SelfAttention, matrices
 from nucleosynth.nets.count import gflop, parameters
 from nucleosynth.nets.joint import JointNet
-from nucleosynth.nets.unet import UNet, UNetSettings
+from nucleosynth.nets.unet import Given, UNet, UNetSettings
 
 SMALL = UNetSettings(widths=(16, 32), blocks=(1, 2), attention=(False, True), embedding=32)
 
@@ -30,7 +31,9 @@ def test_new_blocks_are_the_identity() -> None:
     torch.testing.assert_close(SelfAttention(32)(x), x)
 
 
-def test_attention_equals_the_formula() -> None:
+@pytest.mark.parametrize("few", [0, 12])
+def test_attention_equals_the_formula(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "FEW_PIXELS", few)
     layer = SelfAttention(32, head=16)
     nn.init.normal_(layer.out.weight)
     x = torch.randn(2, 32, 3, 4)
@@ -48,32 +51,32 @@ def lively(net: nn.Module) -> nn.Module:
 
 
 def test_features_of_the_condition_are_computed_once() -> None:
-    net = lively(JointNet(SMALL, {"image": 3, "label": 4}, 2))
+    net = lively(JointNet(SMALL, {"image": 3, "label": 4}, 2, 3))
     state = {"image": torch.randn(2, 3, 16, 16), "label": torch.randn(2, 4, 16, 16)}
-    t, condition = torch.rand(2, 2), torch.rand(2, 2, 16, 16)
+    t, given = torch.rand(2, 2), Given(torch.rand(2, 2, 16, 16), torch.rand(2, 3))
     with torch.no_grad():
-        plain = net(state, t, condition)
-        cached = net(state, t, features=net.encode(condition))
-        other = net(state, t, torch.zeros_like(condition))
+        plain = net(state, t, given)
+        cached = net(state, t, net.encode(given))
+        others = [net(state, t, given._replace(**{name: 0 * getattr(given, name)})) for name in given._fields]
     for name in state:
         torch.testing.assert_close(cached[name], plain[name])
-        assert not torch.allclose(other[name], plain[name])
+        assert not any(torch.allclose(other[name], plain[name]) for other in others)
 
 
 def test_a_known_side_passes_untouched() -> None:
-    net = lively(JointNet(SMALL, {"image": 3, "label": 4}, 2))
+    net = lively(JointNet(SMALL, {"image": 3, "label": 4}, 2, 3))
     state = {"image": torch.randn(2, 3, 16, 16), "label": torch.randn(2, 4, 16, 16)}
     t = torch.tensor([[1.0, 0.5], [0.5, 0.5]])
     with torch.no_grad():
-        found = net(state, t, torch.zeros(2, 2, 16, 16))
+        found = net(state, t, Given(torch.zeros(2, 2, 16, 16), torch.zeros(2, 3)))
     torch.testing.assert_close(found["image"][0], state["image"][0], rtol=0, atol=0)
     assert not torch.allclose(found["image"][1], state["image"][1])
     assert not torch.allclose(found["label"][0], state["label"][0])
 
 
 def test_each_clock_is_heard() -> None:
-    net = lively(UNet(SMALL, 3, 1, 3, 2))
-    x, features = torch.randn(1, 3, 16, 16), net.encode(torch.zeros(1, 1, 16, 16))
+    net = lively(UNet(SMALL, 3, 1, 1, 3, 2))
+    x, features = torch.randn(1, 3, 16, 16), net.encode(Given(torch.zeros(1, 1, 16, 16), torch.zeros(1, 1)))
     with torch.no_grad():
         first = net(x, torch.tensor([[0.3, 0.3]]), features)
         assert not torch.allclose(net(x, torch.tensor([[0.3, 0.6]]), features), first)
@@ -81,9 +84,10 @@ def test_each_clock_is_heard() -> None:
 
 
 def test_any_multiple_of_its_stride_goes_in() -> None:
-    net = UNet(SMALL, 3, 1, 2, 2)
+    net = UNet(SMALL, 3, 1, 1, 2, 2)
     assert net.stride == 4
-    assert net(torch.randn(1, 3, 20, 12), torch.rand(1, 2)).shape == (1, 2, 20, 12)
+    features = net.encode(Given(torch.rand(1, 1, 20, 12), torch.rand(1, 1)))
+    assert net(torch.randn(1, 3, 20, 12), torch.rand(1, 2), features).shape == (1, 2, 20, 12)
 
 
 def test_counting() -> None:

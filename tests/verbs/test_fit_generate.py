@@ -59,7 +59,7 @@ def test_the_same_sample_whatever_n(run: Path, tmp_path: Path) -> None:
         np.testing.assert_array_equal(first.instances, second.instances)
 
 
-@pytest.mark.parametrize("side", ["points", "labels", "images"])
+@pytest.mark.parametrize("side", ["points", "counts", "labels", "images"])
 def test_a_given_side_is_kept(run: Path, tmp_path: Path, side: str) -> None:
     given = list(read(DATA, "test"))
     arguments: dict[str, Any] = {side: DATA, "split": "test"}

@@ -35,12 +35,17 @@ class LabelCoding:
     classes: tuple[int, ...]
     limit_px: float = 4.0
     offset_px: float = 4.0
-    class_level: float = 0.5
+    class_level: float = 1.0
+
+    @property
+    def channel_classes(self) -> tuple[int, ...]:
+        """Class ids that have a channel of their own."""
+        return self.classes if len(self.classes) > 1 else ()
 
     @property
     def class_channels(self) -> int:
         """Channels that hold classes."""
-        return len(self.classes) if len(self.classes) > 1 else 0
+        return len(self.channel_classes)
 
     @property
     def channels(self) -> int:

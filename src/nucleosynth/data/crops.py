@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from nucleosynth.conditions import counts as counting
 from nucleosynth.conditions.coding import LabelCoding
 from nucleosynth.conditions.points import from_instances, gaussian_splats
 from nucleosynth.data.tiles import pad_to
-from nucleosynth.sample import Layout, Sample, transform_array
+from nucleosynth.sample import Classes, Instances, Layout, Sample, transform_array
 
 
 @dataclass(frozen=True)
@@ -20,20 +21,23 @@ class CodedBatch:
     """Crops as a network takes them, float32 (b c h w).
 
     image: RGB in [-1, 1]; label: the coding's channels; typed: (b 1 h w), 0 in nuclei of unknown type, else 1; points:
-    splats of the centroids (all nuclei, then each class of the coding).
+    splats of the centroids (all nuclei, then each class of the coding); amounts: (b c), how many there are of each
+    (conditions.counts.amounts).
     """
 
     image: NDArray[np.float32]
     label: NDArray[np.float32]
     typed: NDArray[np.float32]
     points: NDArray[np.float32]
+    amounts: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class _Tile:
     image: NDArray[np.uint8]
     label: NDArray[np.float16]
-    typed: NDArray[np.bool_]
+    instances: Instances
+    classes: Classes
     points: Layout
 
 
@@ -52,29 +56,45 @@ class CodedTiles:
         """samples: at the resolution to train at; size: side of the crops in px; smaller tiles are mirrored."""
         self.coding, self.size, self.splat_px = coding, size, splat_px
         self._tiles = [self._code(pad_to(sample, size)) for sample in samples]
-        areas = np.array([tile.typed.size for tile in self._tiles], np.float64)
+        areas = np.array([tile.instances.size for tile in self._tiles], np.float64)
         self._share = areas / areas.sum()
 
     def batch(self, generator: np.random.Generator, count: int) -> CodedBatch:
         """That many crops, each under one of the square's eight symmetries."""
-        image, label, typed, points = zip(*(self._crop(generator) for _ in range(count)), strict=True)
-        return CodedBatch(np.stack(image), np.stack(label), np.stack(typed), np.stack(points))
+        parts = zip(*(self._crop(generator) for _ in range(count)), strict=True)
+        return CodedBatch(*(np.stack(part) for part in parts))
+
+    def counts(self, generator: np.random.Generator, crops: int, number_of_classes: int) -> counting.Counts:
+        """(crops, C) nuclei of each class in that many crops."""
+        kinds = (self._kinds(*self._window(generator)) for _ in range(crops))
+        return np.stack([counting.from_classes(kind, number_of_classes) for kind in kinds])
+
+    def _window(self, generator: np.random.Generator) -> tuple[_Tile, int, int]:
+        tile = self._tiles[generator.choice(len(self._tiles), p=self._share)]
+        top, left = (int(generator.integers(0, extent - self.size + 1)) for extent in tile.instances.shape)
+        return tile, top, left
+
+    def _kinds(self, tile: _Tile, top: int, left: int) -> Classes:
+        """Classes of the nuclei that a window shows."""
+        shown = np.unique(tile.instances[top : top + self.size, left : left + self.size])
+        return np.asarray(tile.classes[shown[shown > 0] - 1])
 
     def _crop(self, generator: np.random.Generator) -> tuple[NDArray[np.float32], ...]:
-        tile = self._tiles[generator.choice(len(self._tiles), p=self._share)]
-        top, left = (int(generator.integers(0, extent - self.size + 1)) for extent in tile.typed.shape)
+        tile, top, left = self._window(generator)
         symmetry = int(generator.integers(8))
         window = np.s_[top : top + self.size, left : left + self.size]
         image = transform_array(tile.image[window], symmetry).transpose(2, 0, 1).astype(np.float32) / 127.5 - 1
         label = self.coding.transform(tile.label[:, *window].astype(np.float32), symmetry)
-        typed = transform_array(tile.typed[window], symmetry)[None].astype(np.float32)
+        unknown = np.concatenate([[False], tile.classes == 0])[transform_array(tile.instances[window], symmetry)]
         layout = tile.points.crop(top, left, self.size, self.size).transform(symmetry)
-        return image, label, typed, point_channels(layout, self.coding, self.splat_px)
+        counts = counting.from_classes(self._kinds(tile, top, left), max(self.coding.classes, default=0))
+        amounts = counting.amounts(counts, self.coding.channel_classes)
+        points = point_channels(layout, self.coding, self.splat_px)
+        return image, label, (~unknown[None]).astype(np.float32), points, amounts
 
     def _code(self, sample: Sample) -> _Tile:
         label = self.coding.encode(sample.instances, sample.classes).astype(np.float16)
-        unknown = np.concatenate([[False], sample.classes == 0])
-        return _Tile(sample.image, label, ~unknown[sample.instances], from_instances(sample))
+        return _Tile(sample.image, label, sample.instances, sample.classes, from_instances(sample))
 
 
 def colours_of(samples: Sequence[Sample]) -> Colours:

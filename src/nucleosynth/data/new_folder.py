@@ -61,10 +61,15 @@ def new_folder(folder: Path, ours: Callable[[Path], bool], overwrite: bool) -> I
 
 @contextmanager
 def cut_short(state: str | Callable[[], str]) -> Iterator[None]:
-    """Turn a full disk, a full memory and a stop by the user into errors that say what is whole and how to go on."""
+    """Turn a full disk, a full memory and a stop by the user into errors that say what is whole and how to go on.
+
+    Around other uses of it, the outer one has the word: it is the outer command that the user gives again.
+    """
     try:
         yield
-    except KeyboardInterrupt as error:
+    except MachineError as error:
+        raise MachineError(f"{str(error).splitlines()[0]}\n  {_text(state)}") from error
+    except (KeyboardInterrupt, Interrupted) as error:
         raise Interrupted(f"stopped\n  {_text(state)}") from error
     except MemoryError as error:
         raise MachineError(f"out of memory\n  {_text(state)}") from error

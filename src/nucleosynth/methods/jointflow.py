@@ -2,13 +2,15 @@
 
 The state has two groups, image (3) and label (signed distance, classes, centroid offsets), each with its own clock:
 x_t = t x0 + (1 - t) noise. Pairs are made on the diagonal of both clocks, an image for a label with the label's clock
-at 1, a label for an image with the image's at 1. Points are given as Gaussian splats beside the state, and dropped
-for part of training. Ours; the flow is Lipman et al. (ICLR 2023), two clocks follow UniDiffuser (Bao et al., ICML
-2023).
+at 1, a label for an image with the image's at 1. Points are given as Gaussian splats beside the state, and how many
+nuclei of each class there are beside the clocks; both are dropped for part of training. A pair from nothing is one
+from counts that were seen in the training tiles: how full a tile is comes from the data, all else from the flow.
+Ours; the flow is Lipman et al. (ICLR 2023), two clocks follow UniDiffuser (Bao et al., ICML 2023).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from itertools import count as naturals
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -17,31 +19,36 @@ from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nucleosynth.conditions import counts as counting
 from nucleosynth.conditions.coding import Channels, LabelCoding, resize_channels
 from nucleosynth.config import Settings
 from nucleosynth.data.crops import CodedBatch, CodedTiles, Colours, colours_of, point_channels
 from nucleosynth.data.tiles import resample, resize_image, resize_label, resize_points
 from nucleosynth.diffusion.flow import Flow, shifted
-from nucleosynth.diffusion.prediction import Denoise, Prediction, State, guided
+from nucleosynth.diffusion.prediction import Denoise, Prediction, State, guided, history_guided
 from nucleosynth.diffusion.samplers import SAMPLERS, evaluations
 from nucleosynth.methods.batches import Group, Slot, aligned
 from nucleosynth.methods.method import StageCost
 from nucleosynth.methods.provenance import Origin
 from nucleosynth.nets.count import gflop, parameters
 from nucleosynth.nets.joint import JointNet
-from nucleosynth.nets.unet import UNetSettings
+from nucleosynth.nets.unet import Features, Given, UNetSettings
 from nucleosynth.pictures import write_contact_sheet
 from nucleosynth.run import Run
 from nucleosynth.sample import Condition, Image, Sample
 from nucleosynth.seeds import generator_of, seed_of
-from nucleosynth.stages.joint import JointStage, TrainingSettings, build, condition_channels, restored, standardised
+from nucleosynth.stages.joint import JointStage, TrainingSettings, build, condition, restored, standardised
 from nucleosynth.training import checkpoint
 from nucleosynth.training.loop import train
 
 SHEET = 16
 """Pairs on a contact sheet of the training."""
 SHEET_CELL_PX = 256
+COUNTED = 2048
+"""Training crops whose counts are kept, to make pairs from nothing with."""
 PROCESSES = {"image": Flow(), "label": Flow()}
+COUNTS_KEY = len(PROCESSES)
+"""Beside (seed, k), as the groups' numbers are for their noise."""
 
 
 class SamplingSettings(Settings):
@@ -51,8 +58,10 @@ class SamplingSettings(Settings):
     """See diffusion.samplers."""
     steps: int = 16
     """Steps for a pair from nothing or from points, and for a label from an image: unguided."""
-    shift: float = 6.0
+    shift: float = 8.0
     """Steps are smaller near the noise, where layout and colour are settled (diffusion.flow.shifted); 1 = even."""
+    history: float = 0.75
+    """Guidance of pairs against the last step's prediction (diffusion.prediction.history_guided); 0 = none."""
     guided_steps: int = 8
     """Steps for an image from a label: guided by the label's clock at 1 against 0."""
     guidance: float = 1.5
@@ -101,17 +110,24 @@ class Facts(Settings):
     """Class ids that occur; only these have a channel."""
     colours: Colours
     """Mean and spread of the image channels."""
+    counts: tuple[tuple[int, ...], ...]
+    """Nuclei of each class in some training crops."""
     tissue: str
     """The tissue of the training tiles, "mixed" where there are several."""
     stain: str
     """Their stain, likewise."""
 
     @classmethod
-    def of(cls, tiles: Sequence[Sample]) -> Self:
-        """The facts of some tiles."""
-        present = sorted({int(kind) for tile in tiles for kind in np.unique(tile.classes)} - {0})
-        tissues, stains = {tile.tissue for tile in tiles}, {tile.stain for tile in tiles}
-        return cls(classes=tuple(present), colours=colours_of(tiles), tissue=_one_of(tissues), stain=_one_of(stains))
+    def of(cls, tiles: Sequence[Sample], coded: CodedTiles, generator: np.random.Generator) -> Self:
+        """The facts of some tiles, which are coded as well."""
+        counts = coded.counts(generator, COUNTED, len(tiles[0].class_names))
+        return cls(
+            classes=coded.coding.classes,
+            colours=colours_of(tiles),
+            counts=tuple(map(tuple, counts.tolist())),
+            tissue=_one_of({tile.tissue for tile in tiles}),
+            stain=_one_of({tile.stain for tile in tiles}),
+        )
 
 
 class JointFlow:
@@ -119,7 +135,7 @@ class JointFlow:
 
     name: ClassVar[str] = "jointflow"
     needs: ClassVar[frozenset[str]] = frozenset()
-    takes: ClassVar[frozenset[str]] = frozenset({"points", "instances", "image"})
+    takes: ClassVar[frozenset[str]] = frozenset({"points", "counts", "instances", "image"})
     stages: ClassVar[tuple[str, ...]] = (JointStage.name,)
     presets: ClassVar[Mapping[str, Settings]] = PRESETS
 
@@ -141,11 +157,11 @@ class JointFlow:
     def fit(cls, samples: Sequence[Sample], settings: JointFlowSettings, run: Run, fabric: Fabric) -> Self:
         """Train on tiles, cut and resampled as the settings say."""
         tiles = [sample if settings.mpp is None else resample(sample, settings.mpp) for sample in samples]
-        facts = Facts.of(tiles)
+        coded = CodedTiles(tiles, LabelCoding(occurring(tiles)), settings.tile, settings.splat_px)
+        facts = Facts.of(tiles, coded, generator_of(run.record.seed))
         run.write_facts(facts.model_dump())
         torch.manual_seed(seed_of(run.record.seed))
-        stage = JointStage(settings.network, settings.training, LabelCoding(facts.classes), facts.colours)
-        coded = CodedTiles(tiles, LabelCoding(facts.classes), settings.tile, settings.splat_px)
+        stage = JointStage(settings.network, settings.training, coded.coding, facts.colours)
 
         def batch_at(step: int) -> CodedBatch:
             return coded.batch(generator_of(run.record.seed, step), settings.training.batch)
@@ -169,10 +185,12 @@ class JointFlow:
         net = stage.averaged_net.to(fabric.device)
         return cls(settings, facts, run.record.class_names, net, Origin.of(run), fabric)
 
-    def default_conditions(self, seed: int, start: int = 0) -> Iterator[Condition]:
-        """Tiles of the training size, nothing else asked."""
-        while True:
-            yield Condition(self.size, self.mpp, self.class_names)
+    def default_conditions(self, seed: int, start: int = 0, size: tuple[int, int] | None = None) -> Iterator[Condition]:
+        """As many nuclei of each class as a training crop has, drawn by (seed, k); at other sizes nothing is asked."""
+        for k in naturals(start):
+            drawn = generator_of(seed, k, COUNTS_KEY).integers(len(self.facts.counts))
+            counts = np.array(self.facts.counts[drawn]) if size in (None, self.size) else None
+            yield Condition(size or self.size, self.mpp, self.class_names, counts=counts)
 
     def generate(
         self, conditions: Iterator[Condition], seed: int, *, count: int, start: int = 0, batch: int = 16
@@ -191,10 +209,11 @@ class JointFlow:
         with torch.device("meta"):
             net = build(settings.network, coding)
             state = {name: torch.empty(1, width, size, size) for name, width in net.groups.items()}
-            t, condition = torch.empty(1, 2), torch.empty(1, coding.class_channels + 2, size, size)
-            features = net.encode(condition)
-        plain = gflop(lambda: net(state, t, condition))
-        cached = gflop(lambda: net(state, t, features=features))
+            width = coding.class_channels + 2
+            t, given = torch.empty(1, 2), Given(torch.empty(1, width, size, size), torch.empty(1, width))
+            features = net.encode(given)
+        plain = gflop(lambda: net(state, t, given))
+        cached = gflop(lambda: net(state, t, features))
         steps = evaluations(settings.sampling.sampler, settings.sampling.steps)
         return [
             StageCost(
@@ -227,6 +246,8 @@ class JointFlow:
         state, features = self._start(group, seed)
         denoise: Denoise = partial(self._denoise, features=features)
         steps, kept = settings.steps, None
+        if not group.given & {"image", "instances"} and settings.history:
+            denoise = history_guided(denoise, settings.history)
         if "image" in group.given and "instances" not in group.given:
             kept = 0
         elif "instances" in group.given:
@@ -243,20 +264,21 @@ class JointFlow:
             (slot.k, self._sample(slot, images[slot.position], labels[slot.position], seed)) for slot in group.slots
         ]
 
-    def _denoise(self, state: State, t: Tensor, features: Tensor) -> Prediction:
+    def _denoise(self, state: State, t: Tensor, features: Features) -> Prediction:
         with self._fabric.autocast():
-            return Prediction(self._net(state, t, features=features))
+            return Prediction(self._net(state, t, features))
 
-    def _without_label(self, state: State, t: Tensor, features: Tensor, noise: Tensor) -> Prediction:
+    def _without_label(self, state: State, t: Tensor, features: Features, noise: Tensor) -> Prediction:
         return self._denoise(
             {**state, "label": noise}, torch.stack([t[:, 0], torch.zeros_like(t[:, 1])], dim=1), features
         )
 
-    def _start(self, group: Group, seed: int) -> tuple[State, Tensor]:
-        """Noise, with the given sides in place, and the features of the points."""
+    def _start(self, group: Group, seed: int) -> tuple[State, Features]:
+        """Noise, with the given sides in place, and the features of points and counts."""
         state = _noise(group, self._net.groups, seed, self._fabric.device)
-        points = torch.zeros(group.width, self.coding.class_channels + 1, *group.size)
-        given = torch.zeros(group.width)
+        width = self.coding.class_channels + 1
+        points, amounts = torch.zeros(group.width, width, *group.size), torch.zeros(group.width, width)
+        pointed, counted = torch.zeros(group.width), torch.zeros(group.width)
         for slot in group.slots:
             own, place = self._own_size(slot.condition), slot.position
             if slot.condition.image is not None:
@@ -272,9 +294,16 @@ class JointFlow:
                 points[place] = torch.from_numpy(
                     _padded(point_channels(layout, self.coding, self.settings.splat_px), group.size)
                 )
-                given[place] = 1
+                pointed[place] = 1
+            if slot.condition.counts is not None:
+                share = own[0] * own[1] / self.settings.tile**2
+                amounts[place] = torch.from_numpy(
+                    counting.amounts(slot.condition.counts, self.coding.channel_classes, share)
+                )
+                counted[place] = 1
+        given = (part.to(self._fabric.device) for part in condition(points, pointed, amounts, counted))
         with self._fabric.autocast():
-            return state, self._net.encode(condition_channels(points, given).to(self._fabric.device))
+            return state, self._net.encode(Given(*given))
 
     def _sample(self, slot: Slot, image: Image, label: Channels, seed: int) -> Sample:
         """Bring both sides to the condition's size, keep what was given, and say where the rest comes from."""
@@ -299,6 +328,11 @@ class JointFlow:
             points=condition.points,
             provenance=self.origin.of_sample(seed, slot.k, condition),
         )
+
+
+def occurring(tiles: Sequence[Sample]) -> tuple[int, ...]:
+    """Class ids of known type that occur, ascending."""
+    return tuple(sorted({int(kind) for tile in tiles for kind in np.unique(tile.classes)} - {0}))
 
 
 def _noise(group: Group, widths: Mapping[str, int], seed: int, device: torch.device) -> State:

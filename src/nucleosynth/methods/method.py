@@ -73,8 +73,11 @@ class Method(Protocol):
     def mpp(self) -> float | None:
         """Micrometres per pixel of what it makes."""
 
-    def default_conditions(self, seed: int, start: int = 0) -> Iterator[Condition]:
-        """Endless conditions start, start + 1, ... for generation when the user gives none."""
+    def default_conditions(self, seed: int, start: int = 0, size: tuple[int, int] | None = None) -> Iterator[Condition]:
+        """Endless conditions start, start + 1, ... for generation when the user gives none.
+
+        size: (h w) of the tiles in px; the method's own unless given.
+        """
 
     def generate(
         self, conditions: Iterator[Condition], seed: int, *, count: int, start: int = 0, batch: int = 16

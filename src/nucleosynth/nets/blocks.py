@@ -6,6 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+FEW_PIXELS = 256
+"""Up to here all pairs of pixels are kept at once."""
+
 
 class Conv2d(nn.Module):
     """A convolution that keeps its size (or halves it, with stride 2); its weight is one matrix (c_out, k k c_in).
@@ -35,14 +38,14 @@ def matrices(module: nn.Module) -> list[nn.Parameter]:
 
 
 class ClockEmbedding(nn.Module):
-    """Clocks t (b g) in 0..1 -> a vector (b width): sinusoids of each clock, then two layers."""
+    """Clocks t (b g) in 0..1 -> a vector (b width): sinusoids of each clock, then two layers, the last one linear."""
 
     frequencies: Tensor
 
     def __init__(self, groups: int, width: int, waves: int = 32) -> None:
         super().__init__()
         self.register_buffer("frequencies", math.tau * torch.logspace(-1, 2, waves, base=4.0), persistent=False)
-        self.layers = nn.Sequential(nn.Linear(2 * groups * waves, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
+        self.layers = nn.Sequential(nn.Linear(2 * groups * waves, width), nn.SiLU(), nn.Linear(width, width))
 
     def forward(self, t: Tensor) -> Tensor:
         """(b g) -> (b width)."""
@@ -88,8 +91,15 @@ class SelfAttention(nn.Module):
         """(b c h w) -> (b c h w)."""
         b, c, h, w = x.shape
         q, k, v = self.qkv(self.norm(x)).reshape(b, 3, self.heads, c // self.heads, h * w).transpose(-1, -2).unbind(1)
-        seen = functional.scaled_dot_product_attention(q, k, v)
+        seen = _attended(q, k, v)
         return x + self.out(seen.transpose(-1, -2).reshape(b, c, h, w))  # type: ignore[no-any-return]
+
+
+def _attended(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Softmax attention (b heads n c). For few pixels torch's kernel for CPUs takes several times as long as this."""
+    if q.device.type != "cpu" or q.shape[-2] > FEW_PIXELS:
+        return functional.scaled_dot_product_attention(q, k, v)
+    return torch.softmax(q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1]), dim=-1).to(v.dtype) @ v
 
 
 def zero(module: Conv2d) -> Conv2d:

@@ -10,32 +10,28 @@ import torch
 from torch import Tensor, nn
 
 from nucleosynth.diffusion.prediction import State
-from nucleosynth.nets.unet import UNet, UNetSettings
+from nucleosynth.nets.unet import Features, Given, UNet, UNetSettings
 
 
 class JointNet(nn.Module):
     """One call is one evaluation. The groups are of about unit variance.
 
-    groups: channels of each group, in the state's order; condition: channels of what is given beside the state.
+    groups: channels of each group, in the state's order; maps, amounts: widths of what is given beside the state.
     """
 
-    def __init__(self, settings: UNetSettings, groups: Mapping[str, int], condition: int) -> None:
+    def __init__(self, settings: UNetSettings, groups: Mapping[str, int], maps: int, amounts: int) -> None:
         super().__init__()
         self.groups = dict(groups)
         channels = sum(groups.values())
-        self.unet = UNet(settings, channels, condition, channels, len(groups))
+        self.unet = UNet(settings, channels, maps, amounts, channels, len(groups))
 
-    def encode(self, condition: Tensor) -> Tensor:
-        """Features of the condition (b c h w), which no clock changes: computed once a sample."""
-        return self.unet.encode(condition)
+    def encode(self, given: Given) -> Features:
+        """Features of the condition, which no clock changes: computed once a sample."""
+        return self.unet.encode(given)
 
-    def forward(
-        self, state: State, t: Tensor, condition: Tensor | None = None, features: Tensor | None = None
-    ) -> State:
+    def forward(self, state: State, t: Tensor, given: Given | Features) -> State:
         """x0-hat of each group at clocks t (b g), under a condition or its features; a known side (t = 1) is itself."""
-        if features is None:
-            assert condition is not None, "either the condition or its features"
-            features = self.encode(condition)
+        features = given if isinstance(given, Features) else self.encode(given)
         x = torch.cat([_unit(part, clock) for part, clock in zip(state.values(), t.unbind(1), strict=True)], dim=1)
         outputs = self.unet(x, t, features).float().split(list(self.groups.values()), dim=1)
         sides = zip(state.items(), t.unbind(1), outputs, strict=True)

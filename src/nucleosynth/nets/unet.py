@@ -1,9 +1,11 @@
 """A U-Net on unshuffled pixels, told the clocks of several channel groups.
 
 Pixel-unshuffle first, so that most of the work is done at a fraction of the tile's size; convolutions at high,
-attention at low resolution. What the condition alone decides is computed once: `encode` gives features that are added
-to the stem.
+attention at low resolution. What the condition alone decides is computed once (`encode`): a map is added to the stem, a
+vector to the embedding of the clocks.
 """
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,9 +20,9 @@ class UNetSettings(Settings):
 
     patch: int = 2
     """Pixel-unshuffle factor before the first convolution."""
-    widths: tuple[int, ...] = (64, 128, 192)
+    widths: tuple[int, ...] = (48, 96, 192)
     """Channels of each level; each level has half the size of the one before."""
-    blocks: tuple[int, ...] = (2, 2, 2)
+    blocks: tuple[int, ...] = (1, 2, 3)
     """Residual blocks of each level on the way down; the way up has as many."""
     attention: tuple[bool, ...] = (False, False, True)
     """Whether a level attends after each of its blocks."""
@@ -28,11 +30,25 @@ class UNetSettings(Settings):
     """Width of the clocks' embedding."""
 
 
+class Given(NamedTuple):
+    """A condition: maps (b c h w), and amounts (b a) that hold for the whole tile."""
+
+    maps: Tensor
+    amounts: Tensor
+
+
+class Features(NamedTuple):
+    """What a network makes of a condition, once a sample."""
+
+    stem: Tensor
+    embedding: Tensor
+
+
 class UNet(nn.Module):
     """(b c_in h w), clocks (b g), features of the condition -> (b c_out h w); h and w are multiples of `stride`."""
 
     def __init__(
-        self, settings: UNetSettings, channels_in: int, channels_condition: int, channels_out: int, groups: int
+        self, settings: UNetSettings, channels_in: int, maps: int, amounts: int, channels_out: int, groups: int
     ) -> None:
         super().__init__()
         area = settings.patch**2
@@ -41,7 +57,10 @@ class UNet(nn.Module):
         self.stride = settings.patch * 2 ** (len(widths) - 1)
         self.clocks = ClockEmbedding(groups, settings.embedding)
         self.stem = Conv2d(area * channels_in, widths[0])
-        self.condition_stem = Conv2d(area * channels_condition, widths[0], bias=False)
+        self.maps = Conv2d(area * maps, widths[0], bias=False)
+        self.amounts = nn.Sequential(
+            nn.Linear(amounts, settings.embedding), nn.SiLU(), nn.Linear(settings.embedding, settings.embedding)
+        )
         self.down, self.shrink = nn.ModuleList(), nn.ModuleList()
         self.up, self.grow = nn.ModuleList(), nn.ModuleList()
         for level, width in enumerate(widths):
@@ -58,16 +77,14 @@ class UNet(nn.Module):
         """The matrices between stem and head."""
         return [weight for part in (self.down, self.shrink, self.up, self.grow) for weight in matrices(part)]
 
-    def encode(self, condition: Tensor) -> Tensor:
-        """Features of the condition (b c h w), which no clock changes."""
-        return self.condition_stem(functional.pixel_unshuffle(condition, self.patch))  # type: ignore[no-any-return]
+    def encode(self, given: Given) -> Features:
+        """Features of the condition, which no clock changes."""
+        return Features(self.maps(functional.pixel_unshuffle(given.maps, self.patch)), self.amounts(given.amounts))
 
-    def forward(self, x: Tensor, t: Tensor, features: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, t: Tensor, features: Features) -> Tensor:
         """One evaluation."""
-        clocks = self.clocks(t)
-        hidden = self.stem(functional.pixel_unshuffle(x, self.patch))
-        if features is not None:
-            hidden = hidden + features
+        clocks = functional.silu(self.clocks(t) + features.embedding)
+        hidden = self.stem(functional.pixel_unshuffle(x, self.patch)) + features.stem
         kept: list[list[Tensor]] = []
         for shrink, level in zip(self.shrink, self.down, strict=True):
             kept.append(level(shrink(hidden), clocks, None))

@@ -13,7 +13,7 @@ from nucleosynth.data.crops import CodedBatch, Colours
 from nucleosynth.diffusion.flow import draw_clocks, noised, velocity_weight
 from nucleosynth.diffusion.losses import weighted_error
 from nucleosynth.nets.joint import JointNet
-from nucleosynth.nets.unet import UNetSettings
+from nucleosynth.nets.unet import Given, UNetSettings
 from nucleosynth.training.checkpoint import Moment
 from nucleosynth.training.ema import averaged
 from nucleosynth.training.optimisers import muon_and_adamw
@@ -35,7 +35,9 @@ class TrainingSettings(Settings):
     """Decay of the moving average that generates."""
     points: float = 0.3
     """Share of the crops whose points are given."""
-    label_weight: float = 1.0
+    counts: float = 0.6
+    """Share of the crops whose number of nuclei of each class is given."""
+    label_weight: float = 2.0
     """Weight of the label's loss against the image's."""
     clock_mean: float = -0.6
     """Mean of the logit-normal clocks; below 0 is nearer the noise."""
@@ -55,14 +57,18 @@ class TrainingSettings(Settings):
 
 
 def build(settings: UNetSettings, coding: LabelCoding) -> JointNet:
-    """The network over image (3) and label (the coding's channels), told of points; untrained."""
-    return JointNet(settings, {"image": 3, "label": coding.channels}, coding.class_channels + 2)
+    """The network over image (3) and label (the coding's channels), told of points and counts; untrained."""
+    width = coding.class_channels + 2
+    return JointNet(settings, {"image": 3, "label": coding.channels}, maps=width, amounts=width)
 
 
-def condition_channels(points: Tensor, given: Tensor) -> Tensor:
-    """Splats (b c h w) and a channel that says whether there are points to follow; given (b,) is 1 or 0."""
-    flag = given.view(-1, 1, 1, 1).expand(-1, 1, *points.shape[2:])
-    return torch.cat([points * flag, flag], dim=1)
+def condition(points: Tensor, pointed: Tensor, amounts: Tensor, counted: Tensor) -> Given:
+    """Splats (b c h w) and amounts (b c), each with a channel that says whether they are to be followed.
+
+    pointed, counted: (b,), 1 or 0.
+    """
+    flag, counted = pointed.view(-1, 1, 1, 1).expand(-1, 1, *points.shape[2:]), counted.view(-1, 1)
+    return Given(torch.cat([points * flag, flag], dim=1), torch.cat([amounts * counted, counted], dim=1))
 
 
 class JointStage:
@@ -106,16 +112,20 @@ class JointStage:
 
     def _losses(self, fabric: Fabric, batch: CodedBatch) -> dict[str, Tensor]:
         settings = self.settings
-        image, label, typed, points = (
-            torch.from_numpy(part).to(fabric.device) for part in (batch.image, batch.label, batch.typed, batch.points)
+        image, label, typed, points, amounts = (
+            torch.from_numpy(part).to(fabric.device)
+            for part in (batch.image, batch.label, batch.typed, batch.points, batch.amounts)
         )
         x0 = {"image": standardised(image, self.colours), "label": label}
         noise = {name: torch.randn_like(part) for name, part in x0.items()}
         t = draw_clocks(len(image), settings.mix, settings.clock_mean, settings.clock_spread, settings.clock_shift).to(
             fabric.device
         )
-        given = (torch.rand(len(image), device=fabric.device) < settings.points).float()
-        x0_hat = self.wrapped(noised(x0, noise, t), t, condition_channels(points, given))
+        pointed, counted = (
+            (torch.rand(len(image), device=fabric.device) < share).float()
+            for share in (settings.points, settings.counts)
+        )
+        x0_hat = self.wrapped(noised(x0, noise, t), t, condition(points, pointed, amounts, counted))
         known = torch.ones_like(label)
         known[:, 1:-2] = typed
         weights = dict(zip(x0, velocity_weight(t).unbind(1), strict=True))

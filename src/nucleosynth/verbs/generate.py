@@ -1,4 +1,4 @@
-"""`nucleosynth generate`: pairs from a trained method, or the missing side of given points, labels or images."""
+"""`nucleosynth generate`: pairs from a trained method, or what is missing beside a given side."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -10,6 +10,7 @@ from typing import Any
 from tyro.conf import Positional
 
 from nucleosynth import catalog
+from nucleosynth.conditions.counts import from_classes
 from nucleosynth.conditions.points import from_instances
 from nucleosynth.data.classes import renamed
 from nucleosynth.data.reader import read, resolve
@@ -23,7 +24,7 @@ from nucleosynth.sample import Condition, Sample
 
 SHEET = "_contact_sheet.png"
 SHOWN = 16
-SIDES = {"points": "points", "labels": "instances", "images": "image"}
+SIDES = {"points": "points", "counts": "counts", "labels": "instances", "images": "image"}
 """Option -> the field of a Condition that it gives."""
 
 
@@ -36,6 +37,7 @@ def generate(
     size: int | None = None,
     batch: int = 16,
     points: str | None = None,
+    counts: str | None = None,
     labels: str | None = None,
     images: str | None = None,
     split: str | None = None,
@@ -55,6 +57,7 @@ def generate(
         size: side of a tile, px at the method's resolution; given tiles are cut into such windows, else kept whole.
         batch: samples that go through the network together; other sizes give the same samples up to rounding.
         points: place nuclei where this data has them.
+        counts: make as many nuclei of each class as each tile of this data has.
         labels: paint an image for each label of this data.
         images: find the nuclei of each image of this data.
         split: use only this split of the given data.
@@ -67,7 +70,8 @@ def generate(
         MachineError, Interrupted: disk full, or stopped; whole shards stay, and the same command goes on.
     """
     _check_numbers(n, size, batch)
-    asked = {name: data for name, data in (("points", points), ("labels", labels), ("images", images)) if data}
+    sides = {"points": points, "counts": counts, "labels": labels, "images": images}
+    asked = {name: data for name, data in sides.items() if data}
     opened = Run.open(run)
     kind = catalog.load("method", opened.record.method)
     side = _one_side(asked, kind)
@@ -78,9 +82,8 @@ def generate(
     def conditions() -> Iterator[Condition]:
         if side:
             return _given(side, asked[side], split, size, model)
-        return (
-            replace(condition, size=(size, size)) if size else condition for condition in model.default_conditions(seed)
-        )
+        conditions: Iterator[Condition] = model.default_conditions(seed, size=(size, size) if size else None)
+        return conditions
 
     if n is None:
         n = sum(1 for _ in _given_once(side, asked[side], split, size, model)) if side else 16
@@ -169,6 +172,8 @@ def _condition(side: str, tile: Sample, model: Any) -> Condition:
     )
     if side == "points":
         return replace(asked, points=tile.points or from_instances(tile))
+    if side == "counts":
+        return replace(asked, counts=from_classes(tile.classes, len(tile.class_names)))
     if side == "labels":
         return replace(asked, instances=tile.instances, classes=tile.classes)
     return replace(asked, image=tile.image)
@@ -179,7 +184,7 @@ def _one_side(asked: dict[str, str], kind: Any) -> str | None:
         got = " and ".join(f"--{name}" for name in asked)
         raise UserError(
             "more than one side is given",
-            expected="one of --points, --labels, --images",
+            expected="one of " + ", ".join(f"--{name}" for name in SIDES),
             got=got,
             mend="give one of them",
         )

@@ -38,7 +38,8 @@ def score(truth: Positional[str], prediction: Positional[str], *, json: Path | N
     """Compare predicted with true nuclei: two data of the same tiles, matched by sample_id.
 
     Returns what is written as JSON. "images": sample_id, dice, dice2, aji, aji_plus, dq, sq, pq of each. "mean": their
-    means over images, and f_d, accuracy and f_<class> of all nuclei together. "radius_px": within which centroids are
+    means over images, and f_d, accuracy and f_<class> of all nuclei together. "left_out": of how many images a score is
+    not defined. "radius_px": within which centroids are
     paired, 3 um, or 12 px where the truth states no resolution. "labelled_as": how the truth was labelled. A score
     that is not defined (of an image without nuclei) is null and left out of means. Predictions without classes get f_d
     alone.
@@ -54,12 +55,13 @@ def score(truth: Positional[str], prediction: Positional[str], *, json: Path | N
     """
     labels = list(_pairs(truth, prediction))
     by_image = [instance.scores(true.instances, found.instances) for true, found in labels]
-    means = {name: mean.value for name, mean in instance.mean(by_image).items()}
+    means = instance.mean(by_image)
     radius_px = _radius(labels, truth)
     labelled_as = sorted({true.labelled_as for true, _ in labels})
     result = {
-        "mean": means | _class_scores(labels, radius_px),
+        "mean": {name: mean.value for name, mean in means.items()} | _class_scores(labels, radius_px),
         "images": [{"sample_id": true.sample_id, **found} for (true, _), found in zip(labels, by_image, strict=True)],
+        "left_out": {name: mean.left_out for name, mean in means.items()},
         "radius_px": radius_px,
         "labelled_as": labelled_as,
     }
@@ -163,5 +165,10 @@ def _some(names: list[str]) -> str:
 def _print(result: dict[str, Any]) -> None:
     table = Table(title=f"{len(result['images'])} images", title_justify="left", show_header=False, box=None)
     for name, value in result["mean"].items():
-        table.add_row(name, "undefined" if math.isnan(value) else f"{value:.4f}")
+        left_out = result["left_out"].get(name, 0)
+        table.add_row(
+            name,
+            "undefined" if math.isnan(value) else f"{value:.4f}",
+            f"without {left_out} images that have no nuclei on either side" if left_out else "",
+        )
     Console(highlight=False, markup=False).print(table)

@@ -1,0 +1,21 @@
+"""Nuclei of each class as a condition."""
+
+import numpy as np
+from numpy.testing import assert_allclose, assert_array_equal
+
+from nucleosynth.conditions.counts import amounts, from_classes
+
+
+def test_nuclei_of_unknown_type_count_nowhere():
+    assert_array_equal(from_classes(np.array([1, 3, 3, 0], np.uint8), 4), [1, 0, 2, 0])
+    assert_array_equal(from_classes(np.empty(0, np.uint8), 2), [0, 0])
+
+
+def test_amounts_are_of_all_nuclei_then_of_each_class_asked_for():
+    assert_allclose(amounts(np.array([7, 0, 1]), (1, 3)), [np.log2(9) / 3, 1, 1 / 3])
+    assert_allclose(amounts(np.array([7]), ()), [1])
+
+
+def test_as_many_nuclei_on_twice_the_area_are_half_as_many():
+    assert_array_equal(amounts(np.array([14, 6]), (1, 2), share=2.0), amounts(np.array([7, 3]), (1, 2)))
+    assert_array_equal(amounts(np.array([0, 0]), (1, 2)), 0)
