@@ -56,6 +56,10 @@ def test_the_verdict_tells_a_generator_that_copies_from_one_that_does_not() -> N
     copied, honest = copies(learnt_by_heart, FRESH[:3], TRAINING), copies(FRESH[3:], FRESH[:3], TRAINING)
     assert copied["distance"] < 0.1 * copied["held_out_distance"]
     assert (copied["share_closer"], copied["blank"]) == (1, 0)
+    # All four before all three: one of the 35 orders, by either test.
+    assert copied["p_nearer"] == pytest.approx(1 / 35)
+    assert copied["p_closest"] == pytest.approx(1 / 35)
+    assert min(honest["p_nearer"], honest["p_closest"]) > 0.05
     assert honest["held_out_distance"] == copied["held_out_distance"]
     assert honest["distance"] > 0.8 * honest["held_out_distance"]
     assert honest["closest"] > 10 * copied["closest"]
@@ -84,12 +88,21 @@ def test_flat_windows_and_flat_templates_resemble_nothing() -> None:
     assert (correlations(picture, np.full((20, 20), 0.2, np.float32)) == -1).all()
 
 
+def test_few_copies_among_many_fresh_tiles_are_told_from_chance() -> None:
+    copied = [restained(TRAINING[0][k : k + 64, k : k + 64]) for k in (3, 40, 70)]
+    found = copies([*copied, *FRESH[:2]], FRESH[2:], TRAINING)
+    assert found["share_closer"] >= 3 / 5
+    assert found["p_closest"] <= 5 * 4 * 3 / np.prod(5 + len(FRESH) - 2 - np.arange(3))
+
+
 def test_blank_tiles_are_left_out_and_counted() -> None:
     blank = np.full((64, 64, 3), 244, np.uint8)
     assert np.isnan(nearest([blank], TRAINING)[0].distance)
     found = copies([blank, FRESH[0]], [], TRAINING)
     assert (found["blank"], found["distance"]) == (1, found["closest"])
-    assert np.isnan([found[name] for name in ("held_out_distance", "held_out_closest", "share_closer")]).all()
+    assert np.isnan(
+        [found[name] for name in ("held_out_distance", "held_out_closest", "share_closer", "p_nearer")]
+    ).all()
 
 
 def test_an_oblong_tile_is_compared_as_far_as_it_fits() -> None:

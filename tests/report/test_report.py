@@ -148,15 +148,17 @@ def test_numbers_in_words() -> None:
 
 
 @pytest.mark.parametrize(
-    ("distance", "closer", "said"),
+    ("distance", "nearer", "closest", "said"),
     [
-        (0.2, 0.5, "suspect copies"),
-        (0.2, 0.01, "suspect copies"),
-        (0.6, 0.5, "as a whole no nearer"),
-        (None, 0.5, "too few tiles to tell"),
+        (0.2, 0.0001, 0.5, "suspect copies"),
+        (0.2, 0.5, 0.01, "suspect copies"),
+        (0.6, 0.5, 0.01, "suspect copies"),
+        (0.4, 0.2, 0.3, "as chance allows (p = 0.20)"),
+        (0.6, 0.5, 0.5, "as a whole no nearer"),
+        (None, None, None, "too few tiles to tell"),
     ],
 )
-def test_copies_are_called_so(distance: float | None, closer: float, said: str) -> None:
+def test_copies_are_called_so(distance: float | None, nearer: float | None, closest: float | None, said: str) -> None:
     evidence = Evidence(
         windows={"training": 3, "test": 3, "synthetic": 3},
         side_px=64,
@@ -165,7 +167,13 @@ def test_copies_are_called_so(distance: float | None, closer: float, said: str) 
         fsd_floor=2.0,
         contrast=0.2,
         contrast_real=0.25,
-        copies={"distance": distance, "held_out_distance": 0.5, "share_closer": closer},
+        copies={
+            "distance": distance,
+            "held_out_distance": 0.5,
+            "share_closer": 0.1,
+            "p_nearer": nearer,
+            "p_closest": closest,
+        },
         compared=3,
     )
     classes, contrast, copies = words.readings(evidence)

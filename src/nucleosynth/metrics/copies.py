@@ -7,7 +7,9 @@ darker glass leaves it as it is, and one of another hue barely alters it. The di
 for pictures that have nothing in common.
 
 The search is made on shrunken pictures; the best window is then placed to the pixel at full size. Held-out real tiles
-give the scale: real tissue repeats itself too, and the median distance of synthetic tiles should not be below theirs.
+give the scale: real tissue repeats itself too, and the median distance of synthetic tiles should not be below theirs. A
+perfect generator's median is below theirs every other time, so two exact tests say what chance allows: one for many
+tiles that are a little too near, one for few that are far too near.
 """
 
 from collections.abc import Sequence
@@ -16,6 +18,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import mannwhitneyu
 
 from nucleosynth.errors import UserError
 from nucleosynth.sample import Image, transform_array
@@ -44,7 +47,9 @@ def copies(
 
     `held_out_distance`, `held_out_closest`: the same for real tiles that the generator never saw; `share_closer`: the
     share of synthetic tiles nearer than every held-out one; `blank`: synthetic tiles that show nothing and are left
-    out. The tiles pass where `distance` is not below `held_out_distance`. NaN where no tile is left.
+    out. `p_nearer`: how often tiles come as near as a whole where both kinds are drawn alike (one-sided rank-sum test);
+    `p_closest`: how often so many are nearer than every held-out one. The tiles pass where `distance` is not below
+    `held_out_distance`; below it, a small p tells copying from chance. NaN where no tile is left.
     All tiles are of one size, and all pictures of one resolution: distances grow with both.
     Source: median distance of synthetic tiles to the nearest training crop, after Carlini et al., USENIX Security 2023.
 
@@ -67,7 +72,19 @@ def copies(
         "held_out_distance": _quantile(real, 0.5),
         "held_out_closest": _quantile(real, 0),
         "share_closer": float((seen < real.min()).mean()) if len(seen) and len(real) else float("nan"),
+        **_chance(seen, real),
         "blank": float(len(fake) - len(seen)),
+    }
+
+
+def _chance(synthetic: NDArray[Any], real: NDArray[Any]) -> dict[str, float]:
+    """Both tests; each order of all the distances is as likely as any other if they are drawn alike."""
+    if not len(synthetic) or not len(real):
+        return {"p_nearer": float("nan"), "p_closest": float("nan")}
+    nearer, together = int((synthetic < real.min()).sum()), len(synthetic) + len(real)
+    return {
+        "p_nearer": float(mannwhitneyu(synthetic, real, alternative="less").pvalue),
+        "p_closest": float(np.prod([(len(synthetic) - k) / (together - k) for k in range(nearer)])),
     }
 
 

@@ -6,6 +6,8 @@ from nucleosynth.report.results import Arm, Difference, Evidence, Results, Summa
 
 MINUS = "\N{MINUS SIGN}"
 UNDEFINED = "\N{EN DASH}"
+SUSPECT_BELOW = 0.05
+"""Tiles nearer to training crops than chance allows, at this level of either test, are suspect copies."""
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -67,7 +69,7 @@ def _outcome(arm: Arm, results: Results) -> str:
         finding = f"Judges trained {what} see nuclei worse"
     else:
         finding = f"No gain could be shown from training {what}"
-    p = f", p {'' if p_value(found.p).startswith('<') else '= '}{p_value(found.p)}" if found.p is not None else ""
+    p = f", p {_equals(found.p)}" if found.p is not None else ""
     return f"{finding}: {size} against real tiles alone, 95 % interval {signed(found.low)} to {signed(found.high)}{p}."
 
 
@@ -118,7 +120,16 @@ def _copies(evidence: Evidence) -> str:
     distance, other = copies["distance"], copies["held_out_distance"]
     if distance is None or other is None or math.isnan(distance):
         return "too few tiles to tell"
-    closer = percent(copies["share_closer"])
+    as_a_whole, few = copies["p_nearer"], copies["p_closest"]
+    closer = f"{percent(copies['share_closer'])} are nearer than any of those (p {_equals(few)})"
+    if min(p for p in (as_a_whole, few, 1) if p is not None) < SUSPECT_BELOW:
+        return f"nearer to training tiles than other real tiles are (p {_equals(as_a_whole)}), {closer}: suspect copies"
     if distance < other:
-        return f"nearer to training tiles than other real tiles are, {closer} nearer than any of those: suspect copies"
-    return f"as a whole no nearer to training tiles than other real tiles are; {closer} are nearer than any of those"
+        return (
+            f"nearer to training tiles than other real tiles are, as chance allows (p {_equals(as_a_whole)}); {closer}"
+        )
+    return f"as a whole no nearer to training tiles than other real tiles are; {closer}"
+
+
+def _equals(p: float | None) -> str:
+    return p_value(p) if p is not None and p < 0.001 else f"= {p_value(p)}"

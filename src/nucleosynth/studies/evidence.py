@@ -18,7 +18,7 @@ from nucleosynth.sample import Sample
 from nucleosynth.seeds import generator_of
 from nucleosynth.studies.scoring import defined
 
-COMPARED = 24
+COMPARED = 96
 """Tiles of a kind that are compared with every training crop: the search is what takes time."""
 LARGEST_PX = 256
 SHRINK = 4
