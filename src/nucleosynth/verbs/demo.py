@@ -34,8 +34,8 @@ GENERATOR, JUDGES = 0.45, 0.45
 PAIRS_A_MINUTE = 16
 COLUMNS, SHOWN, CELL_PX = 4, 24, 192
 ARMS = 2
-TIMED = (2, 6)
-"""Steps of two short trainings, the difference of which tells how long a step takes."""
+TIMED = (5, 25)
+"""Steps of two short trainings, the difference of which tells how long a step takes; more than are prepared ahead."""
 
 
 class Course(Settings):
