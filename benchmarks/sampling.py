@@ -11,7 +11,7 @@ RUN is a run folder of `nucleosynth fit`, DATA what it was trained on. A setting
     coarse, fine power of the optical density at 5 to 13 px and 3 to 5 px a wave, over that of training crops
     copies       median distance to the nearest training crop; the first line has that of held-out tiles
 
-Settings are to be chosen by what concerns training crops alone; copies are shown beside held-out tiles.
+All columns but the last look at training crops alone.
 """
 
 import argparse
@@ -35,10 +35,9 @@ SETTINGS = (
     "history=0",
     "history=0.5",
     "history=1",
-    "history=0 shift=3",
-    "history=0 shift=12",
-    "history=0 sampler=heun steps=8",
-    "history=0 steps=32",
+    "history=0.75 shift=4",
+    "history=0.75 steps=8",
+    "history=0.75 steps=32",
 )
 REAL, COMPARED = 1024, 96
 COLUMNS = ("FSD", "empty", "colour", "contrast", "coarse", "fine", "copies")

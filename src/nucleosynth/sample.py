@@ -227,6 +227,13 @@ class Condition:
                 raise UserError(f"{label} of another size", expected=str(self.size), got=str(array.shape), where=where)
         if self.points is not None and self.points.size != self.size:
             raise UserError("points of another size", expected=str(self.size), got=str(self.points.size), where=where)
+        if self.counts is not None and (self.counts.shape != (len(self.class_names),) or (self.counts < 0).any()):
+            raise UserError(
+                "counts do not fit the classes",
+                expected=f"{len(self.class_names)} numbers of nuclei, none below 0",
+                got=str(self.counts.tolist()),
+                where=where,
+            )
         if self.image is not None:
             _check_image(self.image, where)
         if (self.instances is None) != (self.classes is None):

@@ -8,7 +8,7 @@ for pictures that have nothing in common.
 
 The search is made on shrunken pictures; the best window is then placed to the pixel at full size. Held-out real tiles
 give the scale: real tissue repeats itself too, and the median distance of synthetic tiles should not be below theirs. A
-perfect generator's median is below theirs every other time, so two exact tests say what chance allows: one for many
+perfect generator's median is below theirs every other time, so two tests say what chance allows: one for many
 tiles that are a little too near, one for few that are far too near.
 """
 

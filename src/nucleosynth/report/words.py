@@ -121,9 +121,9 @@ def _copies(evidence: Evidence) -> str:
     if distance is None or other is None or math.isnan(distance):
         return "too few tiles to tell"
     as_a_whole, few = copies["p_nearer"], copies["p_closest"]
-    closer = f"{percent(copies['share_closer'])} are nearer than any of those (p {_equals(few)})"
+    closer = f"{percent(copies['share_closer'])} are nearer than any held-out one (p {_equals(few)})"
     if min(p for p in (as_a_whole, few, 1) if p is not None) < SUSPECT_BELOW:
-        return f"nearer to training tiles than other real tiles are (p {_equals(as_a_whole)}), {closer}: suspect copies"
+        return f"too near to training tiles for chance (p {_equals(as_a_whole)} as a whole); {closer}: suspect copies"
     if distance < other:
         return (
             f"nearer to training tiles than other real tiles are, as chance allows (p {_equals(as_a_whole)}); {closer}"

@@ -39,10 +39,9 @@ def score(truth: Positional[str], prediction: Positional[str], *, json: Path | N
 
     Returns what is written as JSON. "images": sample_id, dice, dice2, aji, aji_plus, dq, sq, pq of each. "mean": their
     means over images, and f_d, accuracy and f_<class> of all nuclei together. "left_out": of how many images a score is
-    not defined. "radius_px": within which centroids are
-    paired, 3 um, or 12 px where the truth states no resolution. "labelled_as": how the truth was labelled. A score
-    that is not defined (of an image without nuclei) is null and left out of means. Predictions without classes get f_d
-    alone.
+    not defined. "radius_px": within which centroids are paired, 3 um, or 12 px where the truth states no resolution.
+    "labelled_as": how the truth was labelled. A score that is not defined (of an image without nuclei) is null and left
+    out of means. Predictions without classes get f_d alone.
 
     Args:
         truth: the true nuclei: name:path, or the path of a store; names are in `nucleosynth list`.
