@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from nucleosynth.errors import unknown_name
 
-Kind = Literal["verb", "data set", "format", "method", "judge", "metric"]
+Kind = Literal["verb", "data set", "class scheme", "format", "method", "judge", "metric"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,24 @@ CATALOG: dict[Kind, tuple[Entry, ...]] = {
             "phantom", "data.phantom:read", "drawn H&E tissue with exact labels; the embedded default", "", "CC0-1.0"
         ),
         Entry("store", "data.store:read", "a Parquet store written by this program"),
+    ),
+    "class scheme": (
+        Entry(
+            "consep4",
+            "data.schemes:CONSEP4",
+            "CoNSeP as it is scored: other, inflammatory, epithelial, spindle",
+            "Graham et al., HoVer-Net, Medical Image Analysis 2019",
+        ),
+        Entry(
+            "consep-daff",
+            "data.schemes:CONSEP_DAFF",
+            "CoNSeP as DAFF-GAN's text reads: epithelial, inflammatory, spindle, muscle; other is of unknown type",
+            "Cheng et al., DAFF-GAN",
+        ),
+        Entry("puma3", "data.schemes:PUMA3", "PUMA's first track: tumor, TIL (lymphocyte, plasma cell), other"),
+        Entry("pannuke", "data.schemes:PANNUKE", "PanNuke's five classes, in its order"),
+        Entry("lizard", "data.schemes:LIZARD", "Lizard's six classes, in its order"),
+        Entry("binary", "data.schemes:BINARY", "every nucleus is a nucleus"),
     ),
     "format": (
         Entry("store", "data.store:write", "Parquet shards that datasets, DuckDB, pandas and Ray read as they are"),

@@ -72,6 +72,7 @@ class RunRecord(BaseModel):
     seed: int
     budget: Budget
     class_names: tuple[str, ...]
+    class_scheme: str = ""
     training_sources: tuple[TrainingSource, ...]
     versions: dict[str, str]
     started: str
@@ -202,7 +203,7 @@ def now() -> str:
 
 
 def _same_run(before: RunRecord, after: RunRecord, folder: Path) -> None:
-    for name in ("method", "settings", "data", "split", "seed", "class_names", "training_sources"):
+    for name in ("method", "settings", "data", "split", "seed", "class_names", "class_scheme", "training_sources"):
         old, new = getattr(before, name), getattr(after, name)
         if old != new:
             raise UserError(

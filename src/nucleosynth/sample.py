@@ -103,6 +103,8 @@ class Sample:
     instances: ids 1..n without gaps; classes: entry k - 1 for nucleus k, 0 = unknown type (counts for segmentation,
     masked in type losses and scores). source: the slide or patient, a unit that no split cuts. labelled_as: "masks",
     "points" (then `points` holds them) or "derived" (masks grown from points: never a judge's truth unsaid).
+    class_scheme: what was merged into these classes, as a text ("" = nothing: the classes are the data set's own).
+    quality: what is known of how good the tile is; "repairs" counts what reading it had to mend.
     provenance: {"kind": "real"} or {"kind": "synthetic", generator, checkpoint, seed, k, condition, training_sources}.
 
     Raises:
@@ -119,6 +121,7 @@ class Sample:
     tissue: str = "unknown"
     stain: str = "H&E"
     split: str = ""
+    class_scheme: str = ""
     caption: str = ""
     licence: str = "unknown"
     labelled_as: LabelledAs = "masks"

@@ -29,10 +29,11 @@ def renamed(sample: Sample, class_names: tuple[str, ...]) -> Sample:
         [0, *(class_names.index(name) + 1 if name in class_names else 0 for name in sample.class_names)], np.uint8
     )
     points = sample.points and replace(
-        sample.points, classes=_numbered(sample.points.classes, number), class_names=class_names
+        sample.points, classes=numbered(sample.points.classes, number), class_names=class_names
     )
-    return replace(sample, classes=_numbered(sample.classes, number), class_names=class_names, points=points)
+    return replace(sample, classes=numbered(sample.classes, number), class_names=class_names, points=points)
 
 
-def _numbered(classes: Classes, number: Classes) -> Classes:
+def numbered(classes: Classes, number: Classes) -> Classes:
+    """Each class c (0 = unknown) replaced by `number[c]`."""
     return np.asarray(number[classes], np.uint8)

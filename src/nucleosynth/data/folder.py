@@ -15,55 +15,24 @@ Names, classes and settings are checked before the first tile is yielded; pixels
 """
 
 import csv
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from pydantic import Field
 
-from nucleosynth import config
-from nucleosynth.config import Settings
+from nucleosynth.data.findings import Note, each_tile, strictly
 from nucleosynth.data.images import IMAGE_SUFFIXES, LABEL_SUFFIXES, ids, named_files, read_image, read_map, read_npy
+from nucleosynth.data.meta import Meta, read_meta, said_of
 from nucleosynth.data.reader import existing_folder
 from nucleosynth.errors import UserError, unknown_name
-from nucleosynth.sample import Classes, LabelledAs, Layout, Sample, without_gaps
+from nucleosynth.sample import Classes, Sample, without_gaps
 
 UNKNOWN = "unknown"
 
 
-class Tile(Settings):
-    """What may be said of one tile, or of all; what is None is not said."""
-
-    mpp: float | None = None
-    """Micrometres per pixel."""
-    tissue: str | None = None
-    stain: str | None = None
-    licence: str | None = None
-    source: str | None = None
-    """The slide or patient."""
-    split: str | None = None
-    caption: str | None = None
-    labelled_as: LabelledAs | None = None
-    points: tuple[tuple[float, float, int], ...] | None = None
-    """x, y in px and class of each nucleus labelled by a point."""
-    quality: dict[str, Any] | None = None
-    provenance: dict[str, Any] | None = None
-
-
-class Meta(Tile):
-    """What meta.toml or meta.json may hold."""
-
-    class_names: tuple[str, ...] | None = None
-    tiles: dict[str, Tile] = Field(default_factory=dict)
-    """By name; a tile's own entry goes before the folder's."""
-    written_by: str | None = None
-    """Set in folders that `convert` made, the only ones that it may overwrite."""
-
-
-def read(where: str) -> Iterator[Sample]:
+def read(where: str, note: Note = strictly) -> Iterator[Sample]:
     """Tiles of a plain folder, laid out as the module says, in natural order.
 
     Raises:
@@ -80,56 +49,24 @@ def read(where: str) -> Iterator[Sample]:
             where=str(root),
             mend="see `nucleosynth list` for the layouts that are read",
         )
-    _same_names("image", images, "label", labels)
-    meta = read_meta(root)
-    for name in meta.tiles:
-        if name not in images:
-            raise unknown_name("tile", name, images, str(root))
+    same_names("image", images, "label", labels)
+    meta = read_meta(root, images)
     classes = _read_classes(root, images, meta.class_names)
-    for name, image in images.items():
-        yield _sample(root, name, image, labels[name], classes, meta)
+    yield from each_tile(partial(_sample, root, images, labels, classes, meta), images, note)
 
 
-def read_meta(root: Path) -> Meta:
-    """What meta.toml or meta.json of a folder says; an empty Meta without them.
-
-    Raises:
-        UserError: both are there, a syntax error, an unknown key or a bad value.
-    """
-    toml, written = root / "meta.toml", root / "meta.json"
-    if toml.exists() and written.exists():
-        raise UserError(
-            "two files say the same", expected="meta.toml or meta.json", got="both", where=str(root), mend="remove one"
-        )
-    if toml.exists():
-        return config.resolve(Meta(), config.read_toml(toml), str(toml))
-    try:
-        table = json.loads(written.read_text()) if written.exists() else {}
-    except ValueError as error:
-        raise UserError("not a JSON file", expected="JSON", got=str(error), where=str(written)) from error
-    return config.resolve(Meta(), table, str(written))
-
-
-def _sample(root: Path, name: str, image: Path, label: Path, classes: "FolderClasses", meta: Meta) -> Sample:
+def _sample(
+    root: Path, images: Mapping[str, Path], labels: Mapping[str, Path], classes: "FolderClasses", meta: Meta, name: str
+) -> Sample:
+    image, label = read_image(images[name]), labels[name]
     instances = ids(read_map(label), str(label))
     present = np.unique(instances[instances > 0])
     by_id = np.zeros(int(present.max(initial=0)), np.uint8)
     by_id[present - 1] = _of_nuclei(classes, name, present.tolist(), root)
     instances, of_nuclei = without_gaps(instances, by_id)
-    said: dict[str, Any] = {"source": f"folder/{root.resolve().name}/{name}"}
-    said |= meta.model_dump(include=set(Tile.model_fields), exclude_none=True)
-    said |= meta.tiles.get(name, Tile()).model_dump(exclude_none=True)
-    if "points" in said:
-        height, width = instances.shape
-        said["points"] = _layout(said["points"], (height, width), classes.names, said.get("mpp"))
-    return Sample(name, read_image(image), instances, of_nuclei, classes.names, **said)
-
-
-def _layout(
-    points: tuple[tuple[float, float, int], ...], size: tuple[int, int], class_names: tuple[str, ...], mpp: float | None
-) -> Layout:
-    table = np.asarray(points, np.float64).reshape(-1, 3)
-    return Layout(table[:, :2].astype(np.float32), table[:, 2].astype(np.uint8), size, class_names, mpp)
+    size = instances.shape[0], instances.shape[1]
+    said = said_of(meta, name, size, classes.names, f"folder/{root.resolve().name}/{name}")
+    return Sample(name, image, instances, of_nuclei, classes.names, **said)
 
 
 @dataclass(frozen=True)
@@ -151,7 +88,7 @@ def _read_classes(root: Path, images: Mapping[str, Path], class_names: tuple[str
         return _read_csv(table, images, class_names)
     if not arrays:
         return FolderClasses(class_names[:1] if class_names else ("nucleus",))
-    _same_names("image", images, "list of classes", arrays)
+    same_names("image", images, "list of classes", arrays)
     ordered = {name: ids(read_npy(path).ravel(), str(path)) for name, path in arrays.items()}
     largest = max(int(classes.max(initial=0)) for classes in ordered.values())
     names = class_names or _numbered(largest)
@@ -233,7 +170,12 @@ def _in_range(number: int, names: tuple[str, ...], where: str) -> int:
     return number
 
 
-def _same_names(one: str, ones: Mapping[str, Path], other: str, others: Mapping[str, Path]) -> None:
+def same_names(one: str, ones: Mapping[str, Path], other: str, others: Mapping[str, Path]) -> None:
+    """Check that two sets of files pair by name; `one` and `other` say what they are.
+
+    Raises:
+        UserError: a file without its partner, naming it.
+    """
     for kind, files, lacking, there in ((one, ones, other, others), (other, others, one, ones)):
         for name, path in files.items():
             if name not in there:

@@ -7,6 +7,7 @@ that tifffile lacks.
 """
 
 import io
+import math
 import re
 import struct
 import zlib
@@ -25,6 +26,8 @@ from nucleosynth.sample import Image, Instances
 IMAGE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
 LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".npy")
 PNG_LARGEST_ID = 65535
+LARGEST_PX = 1 << 28
+"""Pixels of one image (16384^2): a small file can claim more than the memory holds."""
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -37,7 +40,7 @@ def named_files(folder: Path, suffixes: Iterable[str]) -> dict[str, Path]:
     """Files below a folder by name (relative path without suffix, "a/tile_1"), in natural order.
 
     Raises:
-        UserError: two files of one name, such as a.png and a.tif.
+        UserError: two files of one name, such as a.png and a.tif; a link that leads out of the folder.
     """
     found: dict[str, Path] = {}
     paths = [path for path in folder.rglob("*") if path.suffix.lower() in suffixes and not path.name.startswith(".")]
@@ -50,6 +53,14 @@ def named_files(folder: Path, suffixes: Iterable[str]) -> dict[str, Path]:
                 got=f"{found[name].name} and {path.name}",
                 where=str(folder),
                 mend="remove or rename one of them",
+            )
+        if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
+            raise UserError(
+                "a link out of the folder",
+                expected=f"files inside {folder}",
+                got=f"a link to {path.resolve()}",
+                where=str(path),
+                mend="copy the file into the folder",
             )
         found[name] = path
     return found
@@ -110,6 +121,8 @@ def decode(data: bytes, where: str) -> NDArray[Any]:
         flaw = "" if data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda") else "it ends before the JPEG's end mark"
     else:
         flaw = "an empty file" if not data else f"it begins with {data[:4]!r}"
+    if not flaw and data.startswith(_PNG_SIGNATURE):
+        _check_px(math.prod(struct.unpack(">II", data[16:24])), where)
     array = None if flaw else _opencv(data)
     if array is None:
         raise broken(where, "a whole PNG, TIFF or JPEG", flaw or "OpenCV cannot decode it")
@@ -191,15 +204,30 @@ def _opencv(data: bytes) -> NDArray[Any] | None:
 
 def _decode_tiff(data: bytes, where: str) -> NDArray[Any]:
     try:
-        array: NDArray[Any] | None = tifffile.imread(io.BytesIO(data))
+        with tifffile.TiffFile(io.BytesIO(data)) as file:
+            _check_px(math.prod(file.series[0].shape), where)
+            array: NDArray[Any] | None = file.asarray()
     except ValueError as error:
         array = _opencv(data) if "imagecodecs" in str(error) else None
         if array is None:
             raise broken(where, "a whole TIFF", str(error)) from error
+    except UserError:
+        raise
     except Exception as error:  # tifffile and its codecs raise errors of a dozen kinds for broken files
         raise broken(where, "a whole TIFF", str(error)) from error
     assert array is not None
     return array
+
+
+def _check_px(count: int, where: str) -> None:
+    if count > 4 * LARGEST_PX:
+        raise UserError(
+            "an image too large to be a tile",
+            expected=f"at most {LARGEST_PX} px",
+            got=f"{count} values",
+            where=where,
+            mend="cut the slide into tiles",
+        )
 
 
 def _png_flaw(data: bytes) -> str:

@@ -18,6 +18,7 @@ import numpy as np
 from pydantic import Field as Option
 
 from nucleosynth.config import Settings, resolve
+from nucleosynth.data.findings import Note, strictly
 from nucleosynth.data.phantom_fields import MARGIN, MPP, Field, blur, noise
 from nucleosynth.data.phantom_nuclei import FINER, KINDS, Laid, chromatin, lay
 from nucleosynth.data.phantom_scenes import SCENES, Scene
@@ -44,7 +45,7 @@ class Options(Settings):
     """Another seed, other tissue."""
 
 
-def read(where: str) -> Iterator[Sample]:
+def read(where: str, _note: Note = strictly) -> Iterator[Sample]:
     """The drawn tiles in the order of k; `where` is "" or options such as "tiles=24&size=256&sources=8&seed=0".
 
     Raises:

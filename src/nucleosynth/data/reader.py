@@ -1,40 +1,62 @@
 """DATA on the command line becomes Samples here.
 
-A reader is one function in one file, `read(where) -> Iterator[Sample]`: lazy, in a stable order, a source (slide or
-patient) never in two splits, `source` prefixed by the data set's name ("consep/train_1"). `where` is what stands after
-the colon of `name:where`: a folder for data on disk, options for drawn tissue.
+A reader is one function in one file, `read(where, note) -> Iterator[Sample]`: lazy, in a stable order, a source (slide
+or patient) never in two splits, `source` prefixed by the data set's name ("consep/train_1"). `where` is what stands
+after the colon of `name:where`: a folder for data on disk, options for drawn tissue. What a reader repairs, leaves out
+or misses it says (data/findings.py).
 """
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from nucleosynth import catalog
+from nucleosynth.data.findings import Finding, Note, repairs_of, strictly
+from nucleosynth.data.images import named_files
+from nucleosynth.data.schemes import scheme
 from nucleosynth.errors import UserError
+from nucleosynth.progress import say
 from nucleosynth.sample import Sample
+
+KEPT = ("store",)
+"""What has been read before: its repairs were told then, and are not told at every reading."""
 
 
 class Reader(Protocol):
     """The contract of every reader; tests/contracts/test_readers.py holds all of them to it."""
 
-    def __call__(self, where: str) -> Iterator[Sample]:
-        """Yield Samples lazily in a stable order; raise UserError for a missing or broken file, naming it."""
+    def __call__(self, where: str, note: Note = strictly, /) -> Iterator[Sample]:
+        """Yield Samples lazily in a stable order; raise UserError for missing data; a broken tile goes to `note`."""
 
 
-def read(data: str, split: str | None = None) -> Iterator[Sample]:
+def read(data: str, split: str | None = None, classes: str | None = None, note: Note | None = None) -> Iterator[Sample]:
     """Samples of DATA: `name:where` with a name from the catalog, or the path of a store.
+
+    What was repaired, left out or missing is said at the end, in a line each, unless `note` takes it.
 
     Args:
         data: for example "consep:CoNSeP", "folder:my/tiles", "phantom:", or "runs/demo/pairs".
         split: keep only this official split; None keeps all. Data without splits are kept whole.
+        classes: the class scheme to read them in: a name of the catalog or a TOML file; None leaves them as they are.
+        note: takes what concerns files; a broken tile ends the reading unless it says otherwise.
 
     Raises:
-        UserError: an unknown data set, a missing or broken file, a source in two splits, or a split that no tile has.
+        UserError: an unknown data set or class scheme, a missing or broken file, a class without a place in the scheme,
+            a source in two splits, or a split that no tile has.
     """
     reader, where = resolve(data)
-    return _checked(reader(where), data, split)
+    merge = scheme(classes).apply if classes else lambda sample: sample
+    found: list[Finding] = []
+
+    def hear(finding: Finding) -> None:
+        strictly(finding)
+        found.append(finding)
+
+    samples = map(merge, _checked(reader(where, note or hear), data, split))
+    return samples if note else _telling(samples, data, found)
 
 
 def resolve(data: str) -> tuple[Reader, str]:
@@ -69,6 +91,22 @@ def existing_folder(where: str, holds: str) -> Path:
     return folder
 
 
+def both(
+    images: Path, image_suffixes: Iterable[str], labels: Path, label_suffixes: Iterable[str], note: Note
+) -> dict[str, tuple[Path, Path]]:
+    """Image and label by name, in natural order of names; a file without its partner is noted as missing it.
+
+    A folder that is not there is empty.
+    """
+    found, named = named_files(images, image_suffixes), named_files(labels, label_suffixes)
+    for name in [*found, *(name for name in named if name not in found)]:
+        if name not in named:
+            note(Finding("missing", str(found[name]), "its label is not there", f"look for {name} in {labels.name}"))
+        elif name not in found:
+            note(Finding("missing", str(named[name]), "its image is not there", f"look for {name} in {images.name}"))
+    return {name: (path, named[name]) for name, path in found.items() if name in named}
+
+
 def split_by_source(samples: Iterable[Sample], test_share: float, seed: int) -> tuple[list[Sample], list[Sample]]:
     """Training and test tiles such that no source is in both; about `test_share` of the sources are test.
 
@@ -82,6 +120,27 @@ def split_by_source(samples: Iterable[Sample], test_share: float, seed: int) -> 
     order = np.random.default_rng(seed).permutation(len(sources))
     tests = {sources[i] for i in order[: min(max(round(test_share * len(sources)), 1), len(sources) - 1)]}
     return [s for s in samples if s.source not in tests], [s for s in samples if s.source in tests]
+
+
+def _telling(samples: Iterable[Sample], data: str, found: Sequence[Finding]) -> Iterator[Sample]:
+    """The samples; after the last one, what was found on the way."""
+    repairs: Counter[str] = Counter()
+    for sample in samples:
+        repairs += repairs_of(sample)
+        yield sample
+    if data.partition(":")[0] not in KEPT and ":" in data:
+        for words, count in repairs.items():
+            say(f"{data}: {count} {words}")
+    for words, findings in _alike(found).items():
+        first = findings[0].where
+        say(f"{data}: {words}: {first}" + (f" and {len(findings) - 1} more" if len(findings) > 1 else ""))
+
+
+def _alike(found: Iterable[Finding]) -> dict[str, list[Finding]]:
+    kinds: dict[str, list[Finding]] = {}
+    for finding in found:
+        kinds.setdefault(f"{finding.kind}, {finding.what}", []).append(finding)
+    return kinds
 
 
 def _checked(samples: Iterator[Sample], data: str, split: str | None) -> Iterator[Sample]:

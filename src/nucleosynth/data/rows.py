@@ -18,7 +18,9 @@ from nucleosynth.sample import Layout, Sample
 
 SCHEMA_VERSION = 1
 _OURS = b"nucleosynth"
-_TEXTS = ("tissue", "stain", "caption", "source", "split", "licence", "labelled_as")
+_TEXTS = ("tissue", "stain", "caption", "source", "split", "licence", "labelled_as", "class_scheme")
+_ADDED = {"class_scheme": ""}
+"""Columns that stores of the first release lack, and what they then hold."""
 _FILE = pa.struct({"bytes": pa.binary(), "path": pa.string()})
 _POINT = pa.struct({"x": pa.float32(), "y": pa.float32(), "class": pa.uint8()})
 _COLUMNS = {
@@ -47,7 +49,7 @@ def class_names_of(found: pa.Schema, where: str) -> tuple[str, ...]:
         UserError: the schema is of no store, or of a later version of one.
     """
     ours = json.loads((found.metadata or {}).get(_OURS, "{}"))
-    if ours.get("schema") != SCHEMA_VERSION or not set(_COLUMNS) <= set(found.names):
+    if ours.get("schema") != SCHEMA_VERSION or not set(_COLUMNS) - set(_ADDED) <= set(found.names):
         later = ours.get("schema", 0) > SCHEMA_VERSION
         raise UserError(
             "a store of a later version" if later else "a Parquet file that is no store",
@@ -103,7 +105,7 @@ def to_sample(row: Mapping[str, Any], class_names: tuple[str, ...], where: str) 
         points=None if points is None else _layout(points, instances.shape, class_names, row["mpp"]),
         provenance=json.loads(row["provenance"]),
         quality=json.loads(row["quality"]),
-        **{name: row[name] for name in _TEXTS},
+        **{name: row.get(name, _ADDED.get(name)) for name in _TEXTS},
     )
 
 

@@ -10,10 +10,12 @@ what there is; `open_for_writing` makes one that may be cut short and continued.
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from nucleosynth.data.findings import Note, broken_tile, each_tile, strictly
 from nucleosynth.data.new_folder import check_free, cut_short, new_folder
 from nucleosynth.data.rows import other_classes, to_sample
 from nucleosynth.data.shards import (
@@ -34,7 +36,7 @@ from nucleosynth.sample import Sample
 ROWS_PER_SHARD = 64
 
 
-def read(where: str) -> Iterator[Sample]:
+def read(where: str, note: Note = strictly) -> Iterator[Sample]:
     """Samples of a store, in order, decoded as they are asked for. The manifest may be missing, a shard may not.
 
     Raises:
@@ -53,8 +55,10 @@ def read(where: str) -> Iterator[Sample]:
                 mend="keep each store in a folder of its own",
             )
     for path in paths:
-        for row in rows_of(path):
-            yield to_sample(row, names, str(path))
+        try:
+            yield from each_tile(partial(to_sample, class_names=names, where=str(path)), rows_of(path), note)
+        except UserError as error:  # the shard itself
+            note(broken_tile(error))
 
 
 def write(samples: Iterable[Sample], folder: Path | str, overwrite: bool = False) -> int:

@@ -1,0 +1,75 @@
+"""What a reader meets on its way and must not keep to itself.
+
+Two ways, by what is concerned. What was done to one tile travels with it: `Sample.quality["repairs"]` counts it in
+plain words ({"px claimed by two nuclei, left to the later one": 31}), into every store. What concerns files (a part of
+the release that is not there, a tile that is left out, a tile that cannot be read) is a Finding, handed to `note`.
+
+A `note` decides what a broken tile means: `strictly` raises its error and so ends the reading; a list's `append` keeps
+it and reads on, as `nucleosynth validate` does.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+from nucleosynth.errors import UserError
+from nucleosynth.sample import Sample
+
+Kind = Literal["broken", "missing", "suspicious", "left out", "repaired"]
+"""A tile that cannot be read; a part that is not there; what may spoil a study; a tile that is left out on purpose;
+what was mended while reading."""
+PROBLEMS: tuple[Kind, ...] = ("broken", "missing", "suspicious")
+"""The kinds that a person has to act on; the others are told."""
+
+REPAIRS = "repairs"
+"""The key of `Sample.quality` under which a reader counts what it did: {words: how many}."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing met while reading: `where` names the file or sample, `mend` says what to do ("" where nothing is)."""
+
+    kind: Kind
+    where: str
+    what: str
+    mend: str = ""
+    error: UserError | None = None
+    """Of a broken tile: what reading it raised."""
+
+
+Note = Callable[[Finding], None]
+
+
+def strictly(finding: Finding) -> None:
+    """The `note` of a reader that is not given one: a broken tile ends the reading, the rest is not heard.
+
+    Raises:
+        UserError: the finding's own error.
+    """
+    if finding.error is not None:
+        raise finding.error
+
+
+def each_tile(load: Callable[[T], Sample], tiles: Iterable[T], note: Note) -> Iterator[Sample]:
+    """The Samples of some tiles, loaded as they are asked for; one that cannot be read is noted as broken."""
+    for tile in tiles:
+        try:
+            sample = load(tile)
+        except UserError as error:
+            note(broken_tile(error))
+        else:
+            yield sample
+
+
+def broken_tile(error: UserError) -> Finding:
+    """The finding for a tile that cannot be read."""
+    what = f"{error.what}: expected {error.expected}, got {error.got}"
+    return Finding("broken", error.where, what, error.mend, error)
+
+
+def repairs_of(sample: Sample) -> Counter[str]:
+    """What the reader of a sample counted: {words: how many}."""
+    return Counter(dict(sample.quality.get(REPAIRS, {})))
