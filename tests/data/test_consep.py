@@ -9,6 +9,7 @@ import scipy.io
 from numpy.testing import assert_array_equal
 
 from nucleosynth.data.consep import CLASS_NAMES, read
+from nucleosynth.data.findings import Finding
 from nucleosynth.errors import UserError
 from nucleosynth.sample import Sample
 
@@ -74,21 +75,34 @@ def test_a_label_that_contradicts_itself_is_refused(tmp_path: Path, changes: dic
         list(read(str(tmp_path)))
 
 
-def test_unpaired_and_broken_files_are_named(tmp_path: Path) -> None:
+def test_broken_files_are_named(tmp_path: Path) -> None:
     write_tile(tmp_path, "Train", "train_1")
-    label, image = tmp_path / "Train/Labels/train_1.mat", tmp_path / "Train/Images/train_1.png"
+    label = tmp_path / "Train/Labels/train_1.mat"
     whole = label.read_bytes()
     for cut in (0, 128, 200, len(whole) // 2):
         label.write_bytes(whole[:cut])
         with pytest.raises(UserError, match=r"broken file(.|\n)*train_1.mat"):
             list(read(str(tmp_path)))
-    label.unlink()
-    with pytest.raises(UserError, match="an image without its label"):
-        list(read(str(tmp_path)))
-    label.write_bytes(whole)
-    image.unlink()
-    with pytest.raises(UserError, match="a label without its image"):
-        list(read(str(tmp_path)))
+
+
+@pytest.mark.parametrize(("lost", "kept"), [("Labels/train_1.mat", "image"), ("Images/train_1.png", "label")])
+def test_a_tile_of_which_a_part_is_missing_is_told_and_the_rest_read(tmp_path: Path, lost: str, kept: str) -> None:
+    for name in ("train_1", "train_2"):
+        write_tile(tmp_path, "Train", name)
+    (tmp_path / "Train" / lost).unlink()
+    found: list[Finding] = []
+    assert [tile.sample_id for tile in read(str(tmp_path), found.append)] == ["train_2"]
+    assert [(finding.kind, "train_1" in finding.where) for finding in found] == [("missing", True)]
+    assert kept not in found[0].what
+
+
+def test_a_broken_tile_is_left_to_the_note(tmp_path: Path) -> None:
+    for name in ("train_1", "train_2"):
+        write_tile(tmp_path, "Train", name)
+    (tmp_path / "Train/Labels/train_1.mat").write_bytes(b"no matrix")
+    found: list[Finding] = []
+    assert [tile.sample_id for tile in read(str(tmp_path), found.append)] == ["train_2"]
+    assert [(finding.kind, finding.where[-11:]) for finding in found] == [("broken", "train_1.mat")]
 
 
 def test_another_folder_is_refused(tmp_path: Path) -> None:
