@@ -44,6 +44,7 @@ def full_sample(seed: int = 0) -> Sample:
         caption='a "caption", Größe 1',
         stain="IHC",
         labelled_as="derived",
+        class_scheme="mine: round = a + b",
         points=points,
         quality={"sharp": 0.5},
         provenance={"kind": "synthetic", "seed": 7, "training_sources": [{"source": "a/1", "licence": "CC0"}]},

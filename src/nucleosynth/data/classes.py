@@ -23,7 +23,7 @@ def renamed(sample: Sample, class_names: tuple[str, ...]) -> Sample:
             expected=", ".join(class_names),
             got=", ".join(sorted(lost)),
             where=f"sample {sample.sample_id!r}",
-            mend="use data of the same classes, or rename them",
+            mend="read them in the classes wanted (--classes SCHEME), or use data of the same classes",
         )
     number = np.array(
         [0, *(class_names.index(name) + 1 if name in class_names else 0 for name in sample.class_names)], np.uint8

@@ -39,8 +39,8 @@ def read(data: str, split: str | None = None, classes: str | None = None, note: 
 
     Args:
         data: for example "consep:CoNSeP", "folder:my/tiles", "phantom:", or "runs/demo/pairs".
-        split: keep only this official split; None keeps all. Data without splits are kept whole.
-        classes: the class scheme to read them in: a name of the catalog or a TOML file; None leaves them as they are.
+        split: keep only this official split, or these ("fold1,fold2"); None keeps all, data without splits are kept.
+        classes: the class scheme to read them in: a name of the catalog, or a TOML file; None leaves them as they are.
         note: takes what concerns files; a broken tile ends the reading unless it says otherwise.
 
     Raises:
@@ -144,6 +144,7 @@ def _alike(found: Iterable[Finding]) -> dict[str, list[Finding]]:
 
 
 def _checked(samples: Iterator[Sample], data: str, split: str | None) -> Iterator[Sample]:
+    wanted = None if split is None else ("", *split.split(","))
     split_of: dict[str, str] = {}
     kept = 0
     for sample in samples:
@@ -155,7 +156,7 @@ def _checked(samples: Iterator[Sample], data: str, split: str | None) -> Iterato
                 got=repr(sample.split),
                 where=data,
             )
-        if split is None or sample.split in ("", split):
+        if wanted is None or sample.split in wanted:
             kept += 1
             yield sample
     if not kept:

@@ -320,6 +320,7 @@ class JointFlow:
             instances=instances,
             classes=classes,
             class_names=self.class_names,
+            class_scheme=self.origin.class_scheme,
             source=condition.source if condition.image is not None else self.origin.source,
             mpp=condition.mpp if condition.mpp is not None else self.mpp,
             tissue=condition.tissue or self.facts.tissue,

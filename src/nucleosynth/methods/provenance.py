@@ -16,13 +16,15 @@ class Origin:
     checkpoint: str
     training_sources: tuple[tuple[str, str], ...]
     """(source, licence) pairs."""
+    class_scheme: str = ""
+    """As `Sample.class_scheme` of the training tiles."""
 
     @classmethod
     def of(cls, run: Run) -> "Origin":
         """The origin of what a run's first stage makes."""
         paths = sorted((run.folder / "checkpoints").glob("*.safetensors"))
         sources = tuple((entry.source, entry.licence) for entry in run.record.training_sources)
-        return cls(run.record.method, "-".join(fingerprint(path) for path in paths), sources)
+        return cls(run.record.method, "-".join(fingerprint(path) for path in paths), sources, run.record.class_scheme)
 
     @property
     def source(self) -> str:

@@ -133,6 +133,8 @@ class Results(Record):
     split: str
     """How training and test tiles were told apart, in words."""
     class_names: tuple[str, ...]
+    class_scheme: str = ""
+    """What was merged into the classes, in words; "" = nothing."""
     fraction: float
     fraction_reached: float
     """Share of the training nuclei that is used."""

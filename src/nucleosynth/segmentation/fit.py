@@ -199,6 +199,7 @@ def _record(
         seed=seed,
         budget=budget,
         class_names=samples[0].class_names,
+        class_scheme=samples[0].class_scheme,
         training_sources=tuple(TrainingSource(source=source, licence=licence) for source, licence in seen),
         versions=versions(),
         started=now(),

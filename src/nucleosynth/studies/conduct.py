@@ -105,6 +105,7 @@ def conduct(
         data=plan.data,
         split=plan.split,
         class_names=material.training[0].class_names,
+        class_scheme=plan.class_scheme,
         fraction=plan.fraction,
         fraction_reached=_nuclei(material.training) / _nuclei(material.available),
         available=described(material.available),

@@ -22,14 +22,14 @@ def check_stores(arm: str, tiles: Sequence[Sample], training: Sequence[Sample], 
             on; other classes.
     """
     allowed, held_out = {tile.source for tile in training}, {tile.source for tile in tests}
-    names = training[0].class_names
+    names, scheme = training[0].class_names, training[0].class_scheme
     rests_on: set[str] = set()
     for tile in tiles:
-        if tile.class_names != names:
+        if (tile.class_names, tile.class_scheme) != (names, scheme):
             raise UserError(
                 "other classes",
-                expected=", ".join(names),
-                got=", ".join(tile.class_names),
+                expected=f"{', '.join(names)} ({scheme or 'nothing merged'})",
+                got=f"{', '.join(tile.class_names)} ({tile.class_scheme or 'nothing merged'})",
                 where=f"arm {arm}, sample {tile.sample_id!r}",
                 mend="make the pairs from tiles with the classes of the study",
             )

@@ -25,6 +25,8 @@ class Plan(BaseModel):
     data: str
     split: str
     """How training and test tiles are told apart, in words."""
+    class_scheme: str = ""
+    """What was merged into the classes, in words; "" = nothing."""
     arms: tuple[str, ...]
     fraction: float
     seeds: tuple[int, ...]

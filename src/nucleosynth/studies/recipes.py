@@ -58,6 +58,7 @@ def _record(arm: Arm, tiles: Sequence[Sample], data: str, budget: Budget, seed: 
         seed=seed,
         budget=budget,
         class_names=tiles[0].class_names,
+        class_scheme=tiles[0].class_scheme,
         training_sources=sources_of(tiles),
         versions=versions(),
         started=now(),

@@ -15,6 +15,7 @@ def convert(
     *,
     to: str = "store",
     split: str | None = None,
+    classes: str | None = None,
     overwrite: bool = False,
 ) -> int:
     """Write data of any kind as a store or in another format.
@@ -25,13 +26,14 @@ def convert(
         data: what to read: name:path, or the path of a store; names are in `nucleosynth list`.
         out: the folder to write.
         to: the format; names are in `nucleosynth list`.
-        split: keep only this official split.
+        split: keep only this official split, or several (fold1,fold2).
+        classes: read them in this class scheme: a name of `nucleosynth list`, or a TOML file.
         overwrite: replace what this program has written there.
 
     Raises:
         UserError: an unknown name, data that cannot be read, or an output folder that holds something else.
     """
     write = catalog.load("format", to)
-    count: int = write(read(data, split), out, overwrite=overwrite)
+    count: int = write(read(data, split, classes), out, overwrite=overwrite)
     say(f"{count} tiles written to {out}")
     return count

@@ -15,7 +15,7 @@ from nucleosynth.progress import say
 from nucleosynth.run import Budget, Run, RunRecord, TrainingSource, now, versions
 from nucleosynth.sample import Sample
 
-OPTIONS = ("method", "data", "run", "split", "preset", "steps", "minutes", "seed")
+OPTIONS = ("method", "data", "run", "split", "classes", "preset", "steps", "minutes", "seed")
 """What a TOML file may give beside [settings]."""
 
 
@@ -25,6 +25,7 @@ def fit(
     data: str | None = None,
     run: Path | None = None,
     split: str | None = None,
+    classes: str | None = None,
     preset: str | None = None,
     steps: int | None = None,
     minutes: float | None = None,
@@ -43,7 +44,9 @@ def fit(
         method: the method; names are in `nucleosynth list`.
         data: the labelled tiles: name:path, or the path of a store.
         run: the folder of the run, new unless --resume is given.
-        split: train on this official split; by default on "train" where the data have splits, else on all of them.
+        split: train on this official split, or on several (fold1,fold2); by default on "train" where there is one, else
+            on all tiles.
+        classes: read them in this class scheme: a name of `nucleosynth list`, or a TOML file.
         preset: named settings of the method; "tiny" unless given.
         steps: train for so many steps.
         minutes: train for so many minutes (5 unless steps are given).
@@ -58,15 +61,15 @@ def fit(
         UserError: an unknown name or setting, data that cannot be read, or a folder that holds another run.
         Interrupted: stopped; everything is saved.
     """
-    given: dict[str, Any] = {"method": method, "data": data, "run": run, "split": split, "preset": preset, "seed": seed}
-    given |= {"steps": steps, "minutes": minutes}
+    given: dict[str, Any] = {"method": method, "data": data, "run": run, "split": split, "classes": classes}
+    given |= {"preset": preset, "seed": seed, "steps": steps, "minutes": minutes}
     options, changes = _with_file(config, given)
     changes |= _assignments(set)
     kind = catalog.load("method", _needed(options, "method"))
     chosen = options.get("preset") or "tiny"
     settings = resolve_settings(kind.presets, chosen, changes, str(config or "--set"))
     resolve(_needed(options, "data"))
-    tiles = training_tiles(options["data"], options.get("split"))
+    tiles = training_tiles(options["data"], options.get("split"), options.get("classes"))
     record = RunRecord(
         method=kind.name,
         preset=chosen,
@@ -76,6 +79,7 @@ def fit(
         seed=options.get("seed") or 0,
         budget=_budget(options),
         class_names=tiles[0].class_names,
+        class_scheme=tiles[0].class_scheme,
         training_sources=sources_of(tiles),
         versions=versions(),
         started=now(),
@@ -106,13 +110,13 @@ def train(
     return run
 
 
-def training_tiles(data: str, split: str | None = None) -> list[Sample]:
+def training_tiles(data: str, split: str | None = None, classes: str | None = None) -> list[Sample]:
     """The tiles to train on: of `split`; or of "train" where the data have splits, else all.
 
     Raises:
         UserError: no tile, tiles without masks, or tiles of different classes.
     """
-    tiles = list(read(data, split))
+    tiles = list(read(data, split, classes))
     if split is None and any(tile.split == "train" for tile in tiles):
         tiles = [tile for tile in tiles if tile.split == "train"]
         say(f"{data}: training on its split 'train', {len(tiles)} tiles")

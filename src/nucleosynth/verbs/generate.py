@@ -5,7 +5,7 @@ from dataclasses import replace
 from itertools import count as naturals
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tyro.conf import Positional
 
@@ -41,6 +41,7 @@ def generate(
     labels: str | None = None,
     images: str | None = None,
     split: str | None = None,
+    classes: str | None = None,
     overwrite: bool = False,
     device: str = "auto",
     precision: str = "auto",
@@ -61,6 +62,7 @@ def generate(
         labels: paint an image for each label of this data.
         images: find the nuclei of each image of this data.
         split: use only this split of the given data.
+        classes: read the given data in this class scheme, the one that the model was trained in.
         overwrite: replace a store in the output folder.
         device: auto, cpu or cuda.
         precision: auto, 32-true, bf16-mixed or 16-mixed.
@@ -81,12 +83,12 @@ def generate(
 
     def conditions() -> Iterator[Condition]:
         if side:
-            return _given(side, asked[side], split, size, model)
+            return _given(side, _Asked(asked[side], split, classes), size, model)
         conditions: Iterator[Condition] = model.default_conditions(seed, size=(size, size) if size else None)
         return conditions
 
     if n is None:
-        n = sum(1 for _ in _given_once(side, asked[side], split, size, model)) if side else 16
+        n = sum(1 for _ in _given_once(side, _Asked(asked[side], split, classes), size, model)) if side else 16
     identity = {
         "method": kind.name,
         "checkpoint": model.origin.checkpoint,
@@ -96,7 +98,7 @@ def generate(
         **asked,
     }
     rows = batch * -(-ROWS_PER_SHARD // batch)
-    with open_for_writing(out, identity | {"split": split}, n, rows, overwrite) as store:
+    with open_for_writing(out, identity | {"split": split, "classes": classes}, n, rows, overwrite) as store:
         _fill(
             store,
             conditions,
@@ -128,15 +130,23 @@ def _fill(
             store.write(shard, samples)
 
 
-def _given(side: str, data: str, split: str | None, size: int | None, model: Any) -> Iterator[Condition]:
+class _Asked(NamedTuple):
+    """Data that give a side, and how to read them."""
+
+    data: str
+    split: str | None
+    classes: str | None
+
+
+def _given(side: str, data: "_Asked", size: int | None, model: Any) -> Iterator[Condition]:
     """The conditions of some data, again and again; in later rounds names get the round's number."""
     for lap in naturals():
-        for condition in _given_once(side, data, split, size, model):
+        for condition in _given_once(side, data, size, model):
             yield replace(condition, name=f"{condition.name}~{lap}") if lap else condition
 
 
-def _given_once(side: str, data: str, split: str | None, size: int | None, model: Any) -> Iterator[Condition]:
-    for sample in read(data, split):
+def _given_once(side: str, data: "_Asked", size: int | None, model: Any) -> Iterator[Condition]:
+    for sample in read(*data):
         for tile in _windows(sample, size, model.mpp):
             yield _condition(side, renamed(tile, model.class_names), model)
 

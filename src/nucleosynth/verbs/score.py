@@ -34,7 +34,9 @@ class _Label(NamedTuple):
     labelled_as: str
 
 
-def score(truth: Positional[str], prediction: Positional[str], *, json: Path | None = None) -> dict[str, Any]:
+def score(
+    truth: Positional[str], prediction: Positional[str], *, classes: str | None = None, json: Path | None = None
+) -> dict[str, Any]:
     """Compare predicted with true nuclei: two data of the same tiles, matched by sample_id.
 
     Returns what is written as JSON. "images": sample_id, dice, dice2, aji, aji_plus, dq, sq, pq of each. "mean": their
@@ -46,13 +48,14 @@ def score(truth: Positional[str], prediction: Positional[str], *, json: Path | N
     Args:
         truth: the true nuclei: name:path, or the path of a store; names are in `nucleosynth list`.
         prediction: the predicted nuclei of the same tiles and classes.
+        classes: read both in this class scheme: a name of `nucleosynth list`, or a TOML file.
         json: write the scores to this file.
 
     Raises:
         UserError: data that cannot be read; a tile that only one side has; sizes or class names that differ; truths of
             several resolutions, or points without masks.
     """
-    labels = list(_pairs(truth, prediction))
+    labels = list(_pairs(truth, prediction, classes))
     by_image = [instance.scores(true.instances, found.instances) for true, found in labels]
     means = instance.mean(by_image)
     radius_px = _radius(labels, truth)
@@ -72,8 +75,8 @@ def score(truth: Positional[str], prediction: Positional[str], *, json: Path | N
     return result
 
 
-def _pairs(truth: str, prediction: str) -> Iterator[tuple[_Label, _Label]]:
-    truths, predicted = _by_name(truth), _by_name(prediction)
+def _pairs(truth: str, prediction: str, classes: str | None) -> Iterator[tuple[_Label, _Label]]:
+    truths, predicted = _by_name(truth, classes), _by_name(prediction, classes)
     missing = [name for name in truths if name not in predicted]
     extra = [name for name in predicted if name not in truths]
     if missing or extra:
@@ -104,10 +107,10 @@ def _pairs(truth: str, prediction: str) -> Iterator[tuple[_Label, _Label]]:
         yield true, found
 
 
-def _by_name(data: str) -> dict[str, _Label]:
+def _by_name(data: str, classes: str | None) -> dict[str, _Label]:
     """The labels by sample_id, without their images."""
     labels: dict[str, _Label] = {}
-    for sample in read(data):
+    for sample in read(data, None, classes):
         if sample.sample_id in labels:
             raise UserError("two tiles of one name", expected="every sample_id once", got=sample.sample_id, where=data)
         fields = (sample.instances, sample.classes, sample.class_names, sample.mpp, sample.labelled_as)

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from nucleosynth import catalog, config
 from nucleosynth.data.new_folder import cut_short
@@ -42,6 +42,7 @@ def study(
     judge_preset: str = "tiny",
     test_data: str | None = None,
     split: str | None = None,
+    classes: str | None = None,
     seed: int = 0,
     resume: bool = False,
     device: str = "auto",
@@ -69,6 +70,7 @@ def study(
         test_data: take the test tiles from this data.
         split: the official split that judges are scored on; "test" unless given. Where the data have no splits, a
             quarter of their sources is set aside.
+        classes: read data and test data in this class scheme: a name of `nucleosynth list`, or a TOML file.
         seed: the first judge's seed; of the generator and the choice of tiles as well.
         resume: go on with a study that was stopped, at the next arm or seed.
         device: auto, cpu, cuda, or cuda:N for N of them.
@@ -84,10 +86,11 @@ def study(
     arms = parse(arm, preset)
     settings = config.preset(catalog.load("judge", "hovernet").presets, judge_preset, "--judge-preset")
     budget = Budget(steps=generator_steps, minutes=5.0 if minutes is None and generator_steps is None else minutes)
-    material, how = _material(data, test_data, split, fraction, seed, arms)
+    material, how = _material(_Data(data, test_data, split, classes), fraction, seed, arms)
     plan = Plan(
         data=data if test_data is None else f"{data}, tested on {test_data}",
         split=how,
+        class_scheme=material.training[0].class_scheme,
         arms=tuple(each.name for each in arms),
         fraction=fraction,
         seeds=tuple(range(seed, seed + seeds)),
@@ -116,14 +119,21 @@ def _check_numbers(given: Mapping[str, Any]) -> None:
         raise UserError("no synthetic tiles", expected="--ratio above 0", got=str(given["ratio"]))
 
 
-def _material(
-    data: str, test_data: str | None, split: str | None, fraction: float, seed: int, arms: Sequence[Arm]
-) -> tuple[Material, str]:
+class _Data(NamedTuple):
+    """What a study reads, as its options name it."""
+
+    data: str
+    test_data: str | None
+    split: str | None
+    classes: str | None
+
+
+def _material(data: "_Data", fraction: float, seed: int, arms: Sequence[Arm]) -> tuple[Material, str]:
     """All tiles, read and found fair, and how training and test tiles were told apart."""
     for each in arms:
         if each.method:
             config.preset(catalog.load("method", each.method).presets, each.preset, f"--arm {each.name}")
-    available, tests, how = _tiles(data, test_data, split, seed)
+    available, tests, how = _tiles(data.data, data.test_data, data.split, seed, data.classes)
     check_usable(available, "training tiles")
     check_usable(tests, "test tiles")
     check_apart(available, tests)
@@ -135,7 +145,9 @@ def _material(
     return Material(available, training, tests, stores), how
 
 
-def _tiles(data: str, test_data: str | None, split: str | None, seed: int) -> tuple[list[Sample], list[Sample], str]:
+def _tiles(
+    data: str, test_data: str | None, split: str | None, seed: int, classes: str | None = None
+) -> tuple[list[Sample], list[Sample], str]:
     """Training tiles, test tiles, and how they were told apart.
 
     With test data of their own, the training tiles are the split "train" of `data`, or all where there is none.
@@ -143,9 +155,9 @@ def _tiles(data: str, test_data: str | None, split: str | None, seed: int) -> tu
     wanted = split or TEST
     for each in (data, test_data or data):
         resolve(each)
-    whole = list(read(data))
+    whole = list(read(data, None, classes))
     if test_data is not None:
-        tests = list(read(test_data))
+        tests = list(read(test_data, None, classes))
         training = [tile for tile in whole if tile.split == TRAIN] or whole
         if split is not None or any(tile.split == TEST for tile in tests):
             tests = [tile for tile in tests if tile.split in ("", wanted)]
