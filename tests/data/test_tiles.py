@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from drawn import CLASS_NAMES, assert_same, drawn_sample, full_sample
-from nucleosynth.data.tiles import grid, pad_to, random_crop, resample
+from nucleosynth.data.tiles import grid, pad_to, random_crop, resample, resize_label
 from nucleosynth.errors import UserError
-from nucleosynth.sample import Layout, Sample
+from nucleosynth.sample import Layout, Sample, without_gaps
 
 
 def centroids(sample: Sample) -> np.ndarray:
@@ -53,11 +53,70 @@ def test_halving_takes_the_mean_of_four_pixels() -> None:
     assert_allclose(resample(sample, 0.5).image, blocks, atol=0.51)
 
 
-def test_a_vanished_nucleus_takes_its_class_along() -> None:
+def test_a_nucleus_that_no_centre_meets_takes_the_background_pixel_that_holds_most_of_it() -> None:
     instances = np.zeros((40, 40), np.int32)
-    instances[1, 1], instances[10:20, 10:20] = 1, 2
-    sample = drawn_sample(0, size=(40, 40), instances=instances, classes=np.array([1, 3], np.uint8))
-    assert resample(sample, 1.0).classes.tolist() == [3]
+    # A new pixel is 4 x 4 old ones with its centre at (2, 2): this nucleus has 1 px in the first one, 2 in the second.
+    instances[3:6, 0], instances[10:20, 10:20] = 1, 2
+    new, classes = resize_label(instances, np.array([3, 1], np.uint8), (10, 10))
+    assert np.argwhere(new == 1).tolist() == [[1, 0]]
+    assert classes.tolist() == [3, 1]
+    assert_array_equal(new == 2, instances[2::4, 2::4] == 2)
+
+
+def test_a_neighbour_gives_only_where_there_is_no_background_and_never_its_last_pixel() -> None:
+    instances = np.zeros((4, 8), np.int32)
+    instances[:, 4:] = 1
+    instances[0, 3], instances[0, 4:6], instances[3, 5] = 2, 2, 3
+    new, classes = resize_label(instances, np.array([1, 2, 3], np.uint8), (2, 4))
+    # Nucleus 2 has more of the pixel of 1, but the background is asked first; 3 lies at a centre, where 1 kept others.
+    assert new.tolist() == [[0, 2, 1, 1], [0, 0, 3, 1]]
+    instances = np.array([[1, 1, 1, 1], [2, 1, 3, 1]], np.int32)
+    new, classes = resize_label(instances, np.array([1, 2, 3], np.uint8), (1, 3))
+    assert sorted(new[0].tolist()) == [1, 2, 3]
+    assert classes.tolist() == [1, 2, 3]
+
+
+def test_nuclei_of_one_new_pixel_settle_side_by_side() -> None:
+    instances = np.zeros((40, 40), np.int32)
+    instances[16:20:2, 16:20:2] = [[1, 2], [3, 4]]
+    new, _ = resize_label(instances, np.ones(4, np.uint8), (10, 10))
+    assert np.abs(np.argwhere(new > 0) - 4).max() == 1
+    assert len(np.unique(new)) == 5
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.tuples(st.integers(1, 24), st.integers(1, 24)),
+    st.tuples(st.integers(1, 24), st.integers(1, 24)),
+    st.integers(1, 60),
+)
+def test_every_nucleus_survives_where_there_is_room(
+    seed: int, old: tuple[int, int], new: tuple[int, int], most: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    drawn = rng.integers(0, most + 1, old).astype(np.int32) * (rng.random(old) < rng.random())
+    classes = (np.arange(most) % 4).astype(np.uint8)
+    instances, classes = without_gaps(drawn, classes)
+    if len(classes) > new[0] * new[1]:
+        with pytest.raises(UserError, match="more nuclei than pixels"):
+            resize_label(instances, classes, new)
+        return
+    found, kinds = resize_label(instances, classes, new)
+    assert found.shape == new
+    assert np.unique(found[found > 0]).tolist() == list(range(1, len(classes) + 1))
+    assert_array_equal(kinds, classes)
+    rows, columns = ((2 * np.arange(n) + 1) * o // (2 * n) for n, o in zip(new, old, strict=True))
+    plain = instances[rows[:, None], columns]
+    lost = np.setdiff1d(np.arange(1, len(classes) + 1), plain)
+    changed = found != plain
+    assert changed.sum() == len(lost)
+    assert np.isin(found[changed], lost).all()
+
+
+def test_more_nuclei_than_pixels_are_refused() -> None:
+    with pytest.raises(UserError, match=r"more nuclei than pixels(.|\n)*tile_0"):
+        resample(drawn_sample(0), 3.0)
 
 
 def test_the_same_resolution_is_the_same_sample() -> None:
