@@ -22,8 +22,11 @@ VERBS = [entry.name for entry in catalog.CATALOG["verb"]]
 EXPECTED = {
     "demo": "[--minutes",
     "list": "nucleosynth list [-h]",
-    "inspect": "[--json",
+    "inspect": "--beside",
+    "validate": "[--classes",
     "convert": "[--to",
+    "tiles": "--source-mpp",
+    "subset": "--by",
     "fit": "--resume",
     "generate": "--n",
     "score": "[--json",

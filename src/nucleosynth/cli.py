@@ -27,7 +27,7 @@ _POSITIONAL = get_args(tyro.conf.Positional[str])[1]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line (by default the process's own); the exit code."""
     try:
-        _run(list(sys.argv[1:] if arguments is None else arguments))
+        return _run(list(sys.argv[1:] if arguments is None else arguments))
     except NucleosynthError as error:
         return _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
@@ -38,10 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         return _fail(f"no space left on the disk: {error.filename or error}", 1)
-    return 0
 
 
-def _run(arguments: list[str]) -> None:
+def _run(arguments: list[str]) -> int:
+    """Run a verb; what it returns may decide on the exit code (a verdict on data, say)."""
     if not arguments or arguments[0] in _HELP:
         print(_overview())
     elif arguments[0] == "--version":
@@ -56,7 +56,8 @@ def _run(arguments: list[str]) -> None:
         parsed = _parse(verb, function, rest)
         if parsed is not None:
             positional, named = parsed
-            function(*positional, **named)
+            return int(getattr(function(*positional, **named), "exit_code", 0))
+    return 0
 
 
 def _overview() -> str:

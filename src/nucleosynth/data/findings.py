@@ -16,9 +16,9 @@ from typing import Literal, TypeVar
 from nucleosynth.errors import UserError
 from nucleosynth.sample import Sample
 
-Kind = Literal["broken", "missing", "suspicious", "left out", "repaired"]
+Kind = Literal["broken", "missing", "suspicious", "left out", "repaired", "note"]
 """A tile that cannot be read; a part that is not there; what may spoil a study; a tile that is left out on purpose;
-what was mended while reading."""
+what was mended while reading; what is only good to know."""
 PROBLEMS: tuple[Kind, ...] = ("broken", "missing", "suspicious")
 """The kinds that a person has to act on; the others are told."""
 
@@ -38,6 +38,13 @@ class Finding:
     mend: str = ""
     error: UserError | None = None
     """Of a broken tile: what reading it raised."""
+    count: int | None = None
+    """How many things of a tile `what` names, where it names several."""
+
+    @property
+    def text(self) -> str:
+        """`what`, with its count."""
+        return self.what if self.count is None else f"{self.count} {self.what}"
 
 
 Note = Callable[[Finding], None]

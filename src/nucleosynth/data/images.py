@@ -8,10 +8,8 @@ that tifffile lacks.
 
 import io
 import math
-import re
 import struct
 import zlib
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,8 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from nucleosynth.data.files import named_files as named_files
+from nucleosynth.data.files import natural as natural
 from nucleosynth.errors import UserError
 from nucleosynth.sample import Image, Instances
 
@@ -29,41 +29,6 @@ PNG_LARGEST_ID = 65535
 LARGEST_PX = 1 << 28
 """Pixels of one image (16384^2): a small file can claim more than the memory holds."""
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-
-
-def natural(name: str) -> list[tuple[int, str]]:
-    """Sort key that puts "tile_2" before "tile_10"."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name) if part]
-
-
-def named_files(folder: Path, suffixes: Iterable[str]) -> dict[str, Path]:
-    """Files below a folder by name (relative path without suffix, "a/tile_1"), in natural order.
-
-    Raises:
-        UserError: two files of one name, such as a.png and a.tif; a link that leads out of the folder.
-    """
-    found: dict[str, Path] = {}
-    paths = [path for path in folder.rglob("*") if path.suffix.lower() in suffixes and not path.name.startswith(".")]
-    for path in sorted(paths, key=lambda path: (natural(path.relative_to(folder).as_posix()), path.name)):
-        name = path.relative_to(folder).as_posix()[: -len(path.suffix)]
-        if name in found:
-            raise UserError(
-                "two files of one name",
-                expected=f"one file for {name!r}",
-                got=f"{found[name].name} and {path.name}",
-                where=str(folder),
-                mend="remove or rename one of them",
-            )
-        if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
-            raise UserError(
-                "a link out of the folder",
-                expected=f"files inside {folder}",
-                got=f"a link to {path.resolve()}",
-                where=str(path),
-                mend="copy the file into the folder",
-            )
-        found[name] = path
-    return found
 
 
 def read_image(path: Path) -> Image:

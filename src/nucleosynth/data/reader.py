@@ -14,8 +14,9 @@ from typing import Protocol
 import numpy as np
 
 from nucleosynth import catalog
+from nucleosynth.data.files import both as both
+from nucleosynth.data.files import existing_folder as existing_folder
 from nucleosynth.data.findings import Finding, Note, repairs_of, strictly
-from nucleosynth.data.images import named_files
 from nucleosynth.data.schemes import scheme
 from nucleosynth.errors import UserError
 from nucleosynth.progress import say
@@ -76,35 +77,6 @@ def resolve(data: str) -> tuple[Reader, str]:
             mend=f"write folder:{data} for a folder of your own tiles, or check the path",
         )
     return catalog.load("data set", "store"), data
-
-
-def existing_folder(where: str, holds: str) -> Path:
-    """The folder as a path.
-
-    Raises:
-        UserError: it does not exist or is a file; `holds` says what was looked for.
-    """
-    folder = Path(where)
-    if not folder.is_dir():
-        got = "a file" if folder.is_file() else "nothing there" if where else "no path"
-        raise UserError("no such folder", expected=holds, got=got, where=str(folder), mend="check the path")
-    return folder
-
-
-def both(
-    images: Path, image_suffixes: Iterable[str], labels: Path, label_suffixes: Iterable[str], note: Note
-) -> dict[str, tuple[Path, Path]]:
-    """Image and label by name, in natural order of names; a file without its partner is noted as missing it.
-
-    A folder that is not there is empty.
-    """
-    found, named = named_files(images, image_suffixes), named_files(labels, label_suffixes)
-    for name in [*found, *(name for name in named if name not in found)]:
-        if name not in named:
-            note(Finding("missing", str(found[name]), "its label is not there", f"look for {name} in {labels.name}"))
-        elif name not in found:
-            note(Finding("missing", str(named[name]), "its image is not there", f"look for {name} in {images.name}"))
-    return {name: (path, named[name]) for name, path in found.items() if name in named}
 
 
 def split_by_source(samples: Iterable[Sample], test_share: float, seed: int) -> tuple[list[Sample], list[Sample]]:

@@ -1,17 +1,17 @@
 """`nucleosynth inspect`: what is in the data, in numbers and in one picture."""
 
 import re
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from json import dumps
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 from tyro.conf import Positional
 
+from nucleosynth.curation.census import Census
+from nucleosynth.curation.duplicates import Fingerprint, fingerprint
 from nucleosynth.data.reader import read
 from nucleosynth.pictures import write_contact_sheet
 from nucleosynth.progress import say
@@ -19,27 +19,47 @@ from nucleosynth.run import write_whole
 from nucleosynth.sample import Sample
 
 SHOWN = 8
-"""Tiles in the contact sheet: the first ones."""
+"""Tiles in the contact sheet, spread over the data."""
+LISTED = 8
+"""Values of a kind that are printed; the JSON has all."""
 
 
-def inspect(data: Positional[str], *, json: Path | None = None, sheet: Path | None = None) -> dict[str, Any]:
-    """Count images, nuclei, classes, sizes and sources, and draw a contact sheet.
+def inspect(
+    data: Positional[str],
+    *,
+    split: str | None = None,
+    classes: str | None = None,
+    beside: Sequence[str] = (),
+    json: Path | None = None,
+    sheet: Path | None = None,
+) -> dict[str, Any]:
+    """Count images, nuclei, classes, sizes and sources, find tiles that are there twice, and draw a contact sheet.
 
     Returns what is written as JSON: images, nuclei, classes {name: nuclei}, sources, sizes ("width x height"), splits,
-    tissues, mpp and labelled_as {value: images}, and the median diameter of a nucleus (of a disc of its area), in px.
+    tissues, stains, mpp, licences, class_scheme and labelled_as {value: images}; repairs {words: how many}, what was
+    mended while reading; median_diameter_px of a nucleus (of a disc of its area); area_px and area_um2 {class:
+    quantiles}; stain {colour or stain: mean and sd over tiles}; duplicates, groups of tiles that are the same.
 
     Args:
         data: what to read: name:path, or the path of a store; names are in `nucleosynth list`.
+        split: look at this official split alone, or at several (fold1,fold2).
+        classes: read them in this class scheme: a name of `nucleosynth list`, or a TOML file.
+        beside: look for tiles of this data among them as well (CoNSeP's are in Lizard); may be repeated.
         json: write the numbers to this file.
         sheet: the contact sheet's file; by default inspect_<name>.png in the current folder.
 
     Raises:
         UserError: data that cannot be read.
     """
-    first: list[Sample] = []
-    found = summary(_keeping(read(data), first))
+    census, shown = Census(), _Spread(SHOWN)
+    for sample in read(data, split, classes):
+        census.add(sample)
+        shown.add(sample)
+    found = census.numbers()
+    if beside:
+        found["duplicates"] = census.duplicates([each for other in beside for each in _prints(other)])
     sheet = sheet or Path(f"inspect_{_short_name(data)}.png")
-    write_contact_sheet(sheet, first)
+    write_contact_sheet(sheet, shown.chosen())
     if json:
         write_whole(json, dumps(found, indent=1))
     _print(found, data)
@@ -47,36 +67,29 @@ def inspect(data: Positional[str], *, json: Path | None = None, sheet: Path | No
     return found
 
 
-def summary(samples: Iterable[Sample]) -> dict[str, Any]:
-    """The numbers of `inspect`; reads the samples once, one at a time."""
-    counts: dict[str, Counter[str]] = {
-        name: Counter() for name in ("classes", "sources", "sizes", "splits", "tissues", "mpp", "labelled_as")
-    }
-    images, areas = 0, [np.empty(0, np.int64)]
-    for sample in samples:
-        images += 1
-        areas.append(np.bincount(sample.instances.ravel())[1:])
-        kinds = np.bincount(sample.classes, minlength=len(sample.class_names) + 1)
-        counts["classes"].update(dict(zip(sample.class_names, kinds[1:].tolist(), strict=True)))
-        if kinds[0]:
-            counts["classes"]["unknown"] += int(kinds[0])
-        counts["sources"][sample.source] += 1
-        counts["sizes"][f"{sample.size[1]} x {sample.size[0]}"] += 1
-        counts["splits"][sample.split or "none"] += 1
-        counts["tissues"][sample.tissue] += 1
-        counts["mpp"]["unknown" if sample.mpp is None else f"{sample.mpp:g}"] += 1
-        counts["labelled_as"][sample.labelled_as] += 1
-    nuclei = np.concatenate(areas)
-    diameter = float(np.median(2 * np.sqrt(nuclei / np.pi))) if len(nuclei) else None
-    plain = {name: dict(counter) for name, counter in counts.items()}
-    return {"images": images, "nuclei": len(nuclei), **plain, "median_diameter_px": diameter}
+class _Spread:
+    """A few samples out of many, evenly spread, whatever the number turns out to be."""
+
+    def __init__(self, count: int) -> None:
+        self.kept: list[Sample] = []
+        self._count, self._step, self._seen = count, 1, 0
+
+    def add(self, sample: Sample) -> None:
+        """Keep every step-th; where there are more than twice as many as wanted, every other one goes."""
+        if self._seen % self._step == 0:
+            self.kept.append(sample)
+            if len(self.kept) > 2 * self._count:
+                self.kept, self._step = self.kept[::2], 2 * self._step
+        self._seen += 1
+
+    def chosen(self) -> list[Sample]:
+        """As many of the kept ones as wanted, the first among them."""
+        few = min(self._count, len(self.kept))
+        return [self.kept[k * len(self.kept) // few] for k in range(few)]
 
 
-def _keeping(samples: Iterable[Sample], first: list[Sample]) -> Iterable[Sample]:
-    for sample in samples:
-        if len(first) < SHOWN:
-            first.append(sample)
-        yield sample
+def _prints(data: str) -> Iterable[tuple[str, str, Fingerprint]]:
+    return ((f"{data} {each.sample_id}", each.split, fingerprint(each.image)) for each in read(data))
 
 
 def _short_name(data: str) -> str:
@@ -88,9 +101,31 @@ def _print(found: dict[str, Any], data: str) -> None:
     table = Table(title=data, title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_row("images", str(found["images"]))
     table.add_row("nuclei", str(found["nuclei"]))
-    for name in ("classes", "sizes", "splits", "tissues", "mpp", "labelled_as"):
-        table.add_row(name, "\n".join(f"{value}: {count}" for value, count in found[name].items()))
+    table.add_row("classes", "\n".join(_class_lines(found)))
+    for name in ("sizes", "splits", "tissues", "stains", "mpp", "labelled_as", "class_scheme", "licences"):
+        table.add_row(name, "\n".join(_some([f"{value}: {count}" for value, count in found[name].items()])))
     table.add_row("sources", str(len(found["sources"])))
     diameter = found["median_diameter_px"]
     table.add_row("median diameter", "no nuclei" if diameter is None else f"{diameter:.1f} px")
+    table.add_row("stain", "\n".join(f"{name}: {v['mean']:.3g} +- {v['sd']:.2g}" for name, v in found["stain"].items()))
+    table.add_row("mended", "\n".join(f"{count} {words}" for words, count in found["repairs"].items()) or "nothing")
+    table.add_row("the same tile", "\n".join(_some([_same(each) for each in found["duplicates"]])) or "none twice")
     Console(highlight=False, markup=False).print(table)
+
+
+def _class_lines(found: dict[str, Any]) -> Iterable[str]:
+    """Number of nuclei of each class, and the area that nine of ten of them have."""
+    for name, count in found["classes"].items():
+        um2, px = found["area_um2"].get(name), found["area_px"].get(name)
+        areas, unit = (um2, "um2") if um2 else (px, "px")
+        size = f", {areas['50%']:.0f} {unit} ({areas['5%']:.0f} to {areas['95%']:.0f})" if areas else ""
+        yield f"{name}: {count}{size}"
+
+
+def _same(group: dict[str, Any]) -> str:
+    across = f", in splits {' and '.join(group['splits'])}" if len(group["splits"]) > 1 else ""
+    return " = ".join(group["tiles"]) + across
+
+
+def _some(lines: list[str]) -> list[str]:
+    return lines if len(lines) <= LISTED else [*lines[:LISTED], f"and {len(lines) - LISTED} more"]

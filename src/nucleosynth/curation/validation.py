@@ -1,0 +1,137 @@
+"""Every problem of some data at once, where reading them would stop at the first.
+
+What the reader meets is kept (data/findings.py), and each tile that can be read is looked at: is it there twice, is its
+source in two splits, do its nuclei lie where the image is dark, is anything unknown that others will ask for?
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from nucleosynth.curation.census import Census
+from nucleosynth.data.findings import PROBLEMS, Finding, broken_tile, repairs_of
+from nucleosynth.data.reader import resolve
+from nucleosynth.data.schemes import scheme
+from nucleosynth.errors import UserError
+from nucleosynth.metrics.contrast import nuclear_contrast
+from nucleosynth.sample import Sample
+
+ENOUGH = 10
+"""Nuclei of a tile from which on its contrast tells something."""
+SPECK_PX = 10
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is wrong with some data, what is good to know of them, and how much could be read."""
+
+    data: str
+    findings: tuple[Finding, ...]
+    images: int
+    nuclei: int
+
+    @property
+    def problems(self) -> tuple[Finding, ...]:
+        """The findings that a person has to act on."""
+        return tuple(finding for finding in self.findings if finding.kind in PROBLEMS)
+
+    @property
+    def exit_code(self) -> int:
+        """0 when all is well, 2 when there are problems."""
+        return 2 if self.problems else 0
+
+    def numbers(self) -> dict[str, Any]:
+        """JSON-able."""
+        rows = [{"kind": f.kind, "where": f.where, "what": f.text, "mend": f.mend} for f in self.findings]
+        return {
+            "data": self.data,
+            "images": self.images,
+            "nuclei": self.nuclei,
+            "problems": len(self.problems),
+            "findings": rows,
+        }
+
+
+def examine(data: str, classes: str | None = None) -> Verdict:
+    """Read all tiles of DATA that can be read (in a class scheme, if one is given), and say what is wrong.
+
+    Raises:
+        UserError: an unknown data set or scheme; whatever else is wrong is a finding.
+    """
+    reader, where = resolve(data)
+    merge = scheme(classes).apply if classes else lambda sample: sample
+    findings: list[Finding] = []
+    census, splits, names = Census(), dict[str, str](), set[str]()
+    try:
+        for sample in reader(where, findings.append):
+            try:
+                sample = merge(sample)
+            except UserError as error:
+                findings.append(broken_tile(error))
+                continue
+            findings += [*_of_names(sample, names, splits), *_of_tile(sample)]
+            census.add(sample)
+    except UserError as error:
+        findings.append(broken_tile(error))
+    findings += _of_all(census, data)
+    order = ["broken", "missing", "suspicious", "left out", "repaired", "note"]
+    return Verdict(data, tuple(sorted(findings, key=lambda f: order.index(f.kind))), census.images, census.nuclei)
+
+
+def _of_names(sample: Sample, names: set[str], splits: dict[str, str]) -> Iterator[Finding]:
+    if sample.sample_id in names:
+        yield Finding("suspicious", sample.sample_id, "two tiles of this name", "rename one of them")
+    names.add(sample.sample_id)
+    split = splits.setdefault(sample.source, sample.split)
+    if split != sample.split:
+        what = f"its source {sample.source} is in the splits {split!r} and {sample.split!r}"
+        yield Finding("suspicious", sample.sample_id, what, "split by slide or patient, never within one")
+
+
+def _of_tile(sample: Sample) -> Iterator[Finding]:
+    name = sample.sample_id
+    for words, count in repairs_of(sample).items():
+        yield Finding("repaired", name, words, count=count)
+    specks = int((np.bincount(sample.instances.ravel())[1:] < SPECK_PX).sum())
+    if specks:
+        yield Finding("note", name, f"nuclei of fewer than {SPECK_PX} px", count=specks)
+    if sample.stain == "H&E" and len(sample.classes) >= ENOUGH:
+        contrast = float(np.nanmean(nuclear_contrast(sample.image, sample.instances)))
+        if contrast <= 0:
+            what = f"its nuclei are no darker than what is around them (haematoxylin {contrast:+.3f})"
+            yield Finding("suspicious", name, what, "see whether the label is of another tile, or turned or shifted")
+
+
+def _of_all(census: Census, data: str) -> Iterator[Finding]:
+    if not census.images:
+        yield Finding("broken", data, "no tile could be read", "mend the files named above")
+        return
+    for group in census.duplicates():
+        across = len(group["splits"]) > 1
+        mend = "keep one of them" + (", and in one split" if across else "")
+        what = "the same tile as " + ", ".join(group["tiles"][1:])
+        what += f", in splits {' and '.join(group['splits'])}" if across else ""
+        yield Finding("suspicious", group["tiles"][0], what, mend)
+    unknown = census.counts["mpp"]["unknown"]
+    if unknown:
+        what = f"no resolution is stated for {unknown} of {census.images} tiles"
+        yield Finding(
+            "note", data, what, "state mpp (meta.toml of a folder), or give --source-mpp to `nucleosynth tiles`"
+        )
+    untyped = census.counts["classes"]["unknown"]
+    if untyped:
+        yield Finding("note", data, f"{untyped} of {census.nuclei} nuclei are of unknown type")
+    if not census.nuclei:
+        yield Finding("suspicious", data, "no tile has a nucleus", "see whether the labels are those of these images")
+
+
+def alike(findings: Sequence[Finding]) -> Iterator[tuple[Finding, int]]:
+    """Findings that say the same of different files: the first one, with the sum of their counts, and their number."""
+    groups: dict[tuple[str, str, str], list[Finding]] = {}
+    for finding in findings:
+        groups.setdefault((finding.kind, finding.what, finding.mend), []).append(finding)
+    for group in groups.values():
+        counts = [finding.count for finding in group if finding.count is not None]
+        yield replace(group[0], count=sum(counts) if counts else None), len(group)

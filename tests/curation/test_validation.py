@@ -1,0 +1,128 @@
+"""validate: every problem in one verdict, nothing in a sound data set; census: the numbers are those of the tiles."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from drawn import CLASS_NAMES, drawn_sample
+from nucleosynth.curation.census import Census
+from nucleosynth.curation.validation import alike, examine
+from nucleosynth.data.findings import REPAIRS
+from nucleosynth.data.phantom import read as drawn
+from nucleosynth.data.stain import REFERENCE
+from nucleosynth.errors import UserError
+from nucleosynth.formats import folder
+from nucleosynth.sample import Sample
+
+Change = Callable[[list[Sample], Path], None]
+
+
+@pytest.fixture
+def tiles() -> list[Sample]:
+    return list(drawn("tiles=4&size=128&sources=4"))
+
+
+def kinds(path: Path) -> list[tuple[str, str]]:
+    return [(finding.kind, finding.where) for finding in examine(f"folder:{path}").findings]
+
+
+def test_sound_data_have_no_problem(tiles: list[Sample], tmp_path: Path) -> None:
+    folder.write(tiles, tmp_path / "data")
+    verdict = examine(f"folder:{tmp_path / 'data'}")
+    assert (verdict.problems, verdict.exit_code, verdict.images) == ((), 0, 4)
+    assert verdict.nuclei == sum(len(tile.classes) for tile in tiles)
+
+
+def test_all_broken_tiles_are_listed_and_the_rest_is_read(tiles: list[Sample], tmp_path: Path) -> None:
+    folder.write(tiles, tmp_path)
+    names = [tile.sample_id for tile in tiles]
+    (tmp_path / "labels" / f"{names[0]}.png").write_bytes(b"")
+    np.save(tmp_path / "classes" / f"{names[2]}.npy", np.zeros(1, np.uint8))
+    verdict = examine(f"folder:{tmp_path}")
+    assert [(each.kind, Path(each.where).name) for each in verdict.problems] == [
+        ("broken", f"{names[0]}.png"),
+        ("broken", f"{names[2]}.npy"),
+    ]
+    assert all(each.mend for each in verdict.problems)
+    assert (verdict.exit_code, verdict.images) == (2, 2)
+
+
+def test_a_folder_that_cannot_be_read_at_all_is_a_problem(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    verdict = examine(f"folder:{tmp_path}")
+    assert verdict.exit_code == 2
+    assert "no tiles in the folder" in verdict.problems[0].what
+    with pytest.raises(UserError, match="unknown data set"):
+        examine("foldr:x")
+
+
+def test_leaks_between_splits_are_found(tiles: list[Sample], tmp_path: Path) -> None:
+    one, two, three, four = tiles
+    twice = replace(one, sample_id="again", source="folder/again", split="test")
+    folder.write(
+        [
+            replace(one, split="train"),
+            replace(two, source="s", split="train"),
+            replace(three, source="s", split="test"),
+            four,
+            twice,
+        ],
+        tmp_path,
+    )
+    problems = examine(f"folder:{tmp_path}").problems
+    assert {(each.kind, each.where) for each in problems} == {
+        ("suspicious", three.sample_id),
+        ("suspicious", "again"),
+    }
+    assert any("in splits test and train" in each.what for each in problems)
+
+
+def test_a_label_of_another_tile_is_suspected(tiles: list[Sample], tmp_path: Path) -> None:
+    dense = max(tiles, key=lambda tile: len(tile.classes))
+    inverted = replace(dense, sample_id="negative", image=255 - dense.image)
+    folder.write([dense, inverted], tmp_path)
+    (problem,) = examine(f"folder:{tmp_path}").problems
+    assert problem.where == "negative"
+    assert "no darker" in problem.what
+
+
+def test_what_was_mended_or_is_unknown_is_told_and_is_no_problem(tmp_path: Path) -> None:
+    tile = drawn_sample(mpp=None, stain="IHC", quality={REPAIRS: {"px lost": 3}})
+    other = drawn_sample(1, stain="IHC", quality={REPAIRS: {"px lost": 4}})
+    folder.write([tile, other], tmp_path)
+    verdict = examine(f"folder:{tmp_path}")
+    assert verdict.exit_code == 0
+    told = {(each.kind, each.text, number) for each, number in alike(verdict.findings)}
+    assert ("repaired", "7 px lost", 2) in told
+    assert any(kind == "note" and "1 of 2 tiles" in text for kind, text, _ in told)
+
+
+def test_a_scheme_without_a_place_is_a_broken_tile(tmp_path: Path) -> None:
+    folder.write([drawn_sample()], tmp_path)
+    verdict = examine(f"folder:{tmp_path}", "consep4")
+    assert verdict.problems[0].kind == "broken"
+    assert "'round' has no place" in verdict.problems[0].what
+
+
+def test_the_census_counts_what_is_there() -> None:
+    census = Census()
+    tile = drawn_sample()
+    image = np.broadcast_to(REFERENCE.mix(np.array([0.4, 0.2])).round().astype(np.uint8), tile.image.shape)
+    census.add(replace(tile, image=np.ascontiguousarray(image)))
+    census.add(
+        drawn_sample(1, stain="IHC", mpp=None, instances=np.zeros((40, 48), np.int32), classes=np.zeros(0, np.uint8))
+    )
+    found = census.numbers()
+    kinds = np.bincount(tile.classes, minlength=4)
+    assert {name: found["classes"][name] for name in CLASS_NAMES} == dict(
+        zip(CLASS_NAMES, kinds[1:].tolist(), strict=True)
+    )
+    assert (found["images"], found["nuclei"], found["classes"]["unknown"]) == (2, len(tile.classes), kinds[0])
+    assert found["area_px"]["round"]["50%"] == 30
+    assert found["area_um2"]["round"]["50%"] == 30 * 0.25**2
+    assert found["stain"]["haematoxylin"]["mean"] == pytest.approx(0.4, abs=0.02)
+    assert found["stain"]["eosin"]["mean"] == pytest.approx(0.2, abs=0.02)
+    assert found["median_diameter_px"] == pytest.approx(2 * np.sqrt(30 / np.pi))
