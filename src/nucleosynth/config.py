@@ -59,12 +59,12 @@ def read_toml(path: Path) -> dict[str, Any]:
         UserError: no such file, or not TOML; the message has the line.
     """
     try:
-        return tomllib.loads(path.read_text())
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise UserError(
             "no such file", expected="a TOML file of settings", got="nothing there", where=str(path)
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise UserError("not a TOML file", expected="TOML", got=str(error), where=str(path)) from error
 
 

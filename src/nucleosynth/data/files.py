@@ -37,7 +37,11 @@ def named_files(folder: Path, suffixes: Iterable[str]) -> dict[str, Path]:
         UserError: two files of one name, such as a.png and a.tif; a link that leads out of the folder.
     """
     found: dict[str, Path] = {}
-    paths = [path for path in folder.rglob("*") if path.suffix.lower() in suffixes and not path.name.startswith(".")]
+    paths = [
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in suffixes and not path.name.startswith(".") and (path.is_file() or path.is_symlink())
+    ]
     for path in sorted(paths, key=lambda path: (natural(path.relative_to(folder).as_posix()), path.name)):
         name = path.relative_to(folder).as_posix()[: -len(path.suffix)]
         if name in found:
@@ -48,16 +52,25 @@ def named_files(folder: Path, suffixes: Iterable[str]) -> dict[str, Path]:
                 where=str(folder),
                 mend="remove or rename one of them",
             )
-        if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
-            raise UserError(
-                "a link out of the folder",
-                expected=f"files inside {folder}",
-                got=f"a link to {path.resolve()}",
-                where=str(path),
-                mend="copy the file into the folder",
-            )
+        check_inside(path, folder)
         found[name] = path
     return found
+
+
+def check_inside(path: Path, folder: Path) -> None:
+    """Refuse a link that leads out of the folder.
+
+    Raises:
+        UserError: such a link, or one that leads nowhere.
+    """
+    if path.is_symlink() and not (path.exists() and path.resolve().is_relative_to(folder.resolve())):
+        raise UserError(
+            "a link out of the folder",
+            expected=f"files inside {folder}",
+            got=f"a link to {path.readlink()}",
+            where=str(path),
+            mend="copy the file into the folder",
+        )
 
 
 def both(

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from nucleosynth import config
 from nucleosynth.config import Settings
+from nucleosynth.data.files import check_inside
 from nucleosynth.errors import UserError, unknown_name
 from nucleosynth.sample import LabelledAs, Layout, Sample
 
@@ -84,6 +85,8 @@ def read_meta(root: Path, names: Iterable[str] | None = None) -> Meta:
         UserError: both are there, a syntax error, an unknown key or a bad value, or an entry for no tile.
     """
     toml, written = root / "meta.toml", root / META
+    for path in (toml, written):
+        check_inside(path, root)
     if toml.exists() and written.exists():
         raise UserError(
             "two files say the same", expected="meta.toml or meta.json", got="both", where=str(root), mend="remove one"
@@ -102,7 +105,7 @@ def read_meta(root: Path, names: Iterable[str] | None = None) -> Meta:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         table = json.loads(path.read_text(encoding="utf-8-sig")) if path.exists() else {}
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         raise UserError("not a JSON file", expected="JSON", got=str(error), where=str(path)) from error
     if not isinstance(table, dict):
         raise UserError("not a table", expected="a JSON object", got=type(table).__name__, where=str(path))

@@ -95,11 +95,11 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
         UserError: it cannot be read.
     """
     path = folder / MANIFEST
-    if not path.is_file():
+    if not path.exists():
         return None
     try:
         manifest = json.loads(path.read_text())
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         raise broken(str(path), "the manifest of a store", str(error)) from error
     return dict(manifest)
 

@@ -15,6 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from nucleosynth.data.files import check_inside
 from nucleosynth.data.findings import Note, broken_tile, each_tile, strictly
 from nucleosynth.data.new_folder import check_free, cut_short, new_folder
 from nucleosynth.data.rows import other_classes, to_sample
@@ -208,6 +209,8 @@ def _check_whole(folder: Path) -> list[Path]:
             mend=f"give {folder.parent}" if folder.suffix == ".parquet" else "check the path",
         )
     paths = sorted(folder.glob("[!_.]*.parquet"))
+    for path in (*paths, folder / MANIFEST):
+        check_inside(path, folder)
     manifest = read_manifest(folder) or {"finished": True}
     if not manifest.get("finished"):
         raise UserError(
