@@ -18,7 +18,7 @@ from nucleosynth.data.images import ids, read_image
 from nucleosynth.data.matlab import read_mat
 from nucleosynth.data.reader import both, existing_folder
 from nucleosynth.errors import UserError
-from nucleosynth.sample import Sample, without_gaps
+from nucleosynth.sample import Sample, present_ids, without_gaps
 
 CLASS_NAMES = (
     "other",
@@ -69,7 +69,7 @@ def _load(tile: _Tile) -> Sample:
     mat = read_mat(label, ("inst_map", "inst_type"))
     instances = ids(mat["inst_map"], str(label), integral_floats=True)
     kinds = ids(mat["inst_type"].ravel(), str(label), integral_floats=True)
-    present = np.unique(instances[instances > 0])
+    present = present_ids(instances)
     if len(kinds) != len(present) or not np.isin(kinds, np.arange(1, len(CLASS_NAMES) + 1)).all():
         raise UserError(
             "classes do not fit the nuclei",

@@ -27,7 +27,7 @@ from nucleosynth.data.images import IMAGE_SUFFIXES, LABEL_SUFFIXES, ids, named_f
 from nucleosynth.data.meta import Meta, read_meta, said_of
 from nucleosynth.data.reader import existing_folder
 from nucleosynth.errors import UserError, unknown_name
-from nucleosynth.sample import Classes, Sample, without_gaps
+from nucleosynth.sample import Classes, Sample, present_ids, without_gaps
 
 UNKNOWN = "unknown"
 
@@ -60,7 +60,7 @@ def _sample(
 ) -> Sample:
     image, label = read_image(images[name]), labels[name]
     instances = ids(read_map(label), str(label))
-    present = np.unique(instances[instances > 0])
+    present = present_ids(instances)
     by_id = np.zeros(int(present.max(initial=0)), np.uint8)
     by_id[present - 1] = _of_nuclei(classes, name, present.tolist(), root)
     instances, of_nuclei = without_gaps(instances, by_id)
