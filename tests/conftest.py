@@ -1,6 +1,8 @@
 """Fixtures that every test may use."""
 
 import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,3 +17,17 @@ def shared() -> Path:
     if not (folder / "data").is_dir():
         pytest.skip(f"no real tiles at {folder}: set NUCLEOSYNTH_SHARED to the folder that holds data/ and golden/")
     return folder
+
+
+@pytest.fixture
+def time_limit() -> Iterator[None]:
+    """A minute: what reads longer than that hangs, and fails instead of being waited for."""
+
+    def stop(*_: object) -> None:
+        raise TimeoutError("reading hangs")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(60)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)

@@ -4,19 +4,16 @@ Each file kind of each tiny release (tests/releases) is damaged in each way. Wha
 format, is in test_broken_content.py.
 """
 
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 
+from broken.cases import outcome
 from nucleosynth import catalog
-from nucleosynth.data.findings import PROBLEMS, Finding, repairs_of
-from nucleosynth.errors import UserError
 
-SECONDS = 60
-"""Of one reading: what takes longer hangs."""
+pytestmark = pytest.mark.usefixtures("time_limit")
 
 
 def truncate(path: Path) -> None:
@@ -70,20 +67,6 @@ MAY_BE_ABSENT = ("meta.json", "_store.json")
 """What only adds to what is known of the tiles."""
 
 
-@pytest.fixture(autouse=True)
-def _time_limit() -> Iterator[None]:
-    """A reading that hangs is a failure, not a long wait."""
-
-    def stop(*_: object) -> None:
-        raise TimeoutError("the reader hangs")
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(SECONDS)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
-
-
 def kinds_of_files(root: Path) -> list[Path]:
     """The first file of each folder and suffix."""
     first: dict[tuple[str, str], Path] = {}
@@ -91,20 +74,6 @@ def kinds_of_files(root: Path) -> list[Path]:
         if path.is_file():
             first.setdefault((path.parent.name.strip("0123456789_ "), path.suffix), path)
     return list(first.values())
-
-
-def outcome(name: str, where: str) -> tuple[list[str], int]:
-    """What was said of a broken release (problems and repairs), and how many tiles were read in spite of it."""
-    found: list[Finding] = []
-    said: list[str] = []
-    tiles = 0
-    try:
-        for sample in catalog.load("data set", name)(where, found.append):
-            tiles += 1
-            said += repairs_of(sample)
-    except UserError as error:
-        said.append(str(error))
-    return said + [finding.text for finding in found if finding.kind in PROBLEMS], tiles
 
 
 @pytest.mark.parametrize("damage", DAMAGE, ids=lambda damage: damage.__name__)

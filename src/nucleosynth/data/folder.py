@@ -98,12 +98,15 @@ def _read_classes(root: Path, images: Mapping[str, Path], class_names: tuple[str
 
 
 def _read_csv(path: Path, images: Mapping[str, Path], class_names: tuple[str, ...] | None) -> FolderClasses:
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
         if reader.fieldnames is None or not {"name", "id", "class"} <= set(reader.fieldnames):
             got = ",".join(reader.fieldnames or ())
             raise UserError("not a list of classes", expected="the header name,id,class", got=got, where=str(path))
-        rows = [(f"{path}, line {reader.line_num}", row["name"], row["id"], row["class"]) for row in reader]
+        rows = [
+            (f"{path}, line {reader.line_num}", row["name"].replace("\\", "/"), row["id"], row["class"])
+            for row in reader
+        ]
     words = {word for _, _, _, word in rows if not word.isdigit() and word not in ("", UNKNOWN)}
     largest = max((int(word) for _, _, _, word in rows if word.isdigit()), default=0)
     names = class_names or tuple(sorted(words)) or _numbered(largest)

@@ -65,7 +65,8 @@ def read_npy(path: Path) -> NDArray[Any]:
         UserError: not a NumPy file, truncated, or an array of Python objects.
     """
     try:
-        array: NDArray[Any] = np.load(path, allow_pickle=False)
+        # Mapped first: a header that claims more than the file holds is refused before memory is asked for.
+        array: NDArray[Any] = np.array(np.load(path, mmap_mode="r", allow_pickle=False))
     except (ValueError, EOFError, OSError) as error:
         raise broken(str(path), "a NumPy array (.npy) of numbers", str(error)) from error
     return array

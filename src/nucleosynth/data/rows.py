@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from nucleosynth.data.images import decode, encode_image, encode_map, ids, rgb
+from nucleosynth.data.images import broken, decode, encode_image, encode_map, ids, rgb
 from nucleosynth.errors import UserError
 from nucleosynth.sample import Layout, Sample
 
@@ -22,6 +22,7 @@ _OURS = b"nucleosynth"
 _TEXTS = ("tissue", "stain", "caption", "source", "split", "licence", "labelled_as", "class_scheme")
 _ADDED = {"class_scheme": ""}
 """Columns that stores of the first release lack, and what they then hold."""
+_NULLABLE = ("points", "mpp")
 _FILE = pa.struct({"bytes": pa.binary(), "path": pa.string()})
 _POINT = pa.struct({"x": pa.float32(), "y": pa.float32(), "class": pa.uint8()})
 _COLUMNS = {
@@ -97,6 +98,9 @@ def to_sample(row: Mapping[str, Any], class_names: tuple[str, ...], where: str) 
         UserError: a PNG that is broken, or fields that contradict each other; `where` names the shard.
     """
     where = f"{where}, sample {row['sample_id']!r}"
+    lacking = [name for name in _COLUMNS if name not in _NULLABLE and row.get(name) is None and name not in _ADDED]
+    if lacking or row["image"]["bytes"] is None or row["instances"]["bytes"] is None:
+        raise broken(where, "a whole row of a store", f"no {lacking[0] if lacking else 'bytes of image or instances'}")
     instances = ids(decode(row["instances"]["bytes"], where), where)
     points = row["points"]
     return Sample(
@@ -107,8 +111,8 @@ def to_sample(row: Mapping[str, Any], class_names: tuple[str, ...], where: str) 
         class_names=class_names,
         mpp=row["mpp"],
         points=None if points is None else _layout(points, instances.shape, class_names, row["mpp"]),
-        provenance=json.loads(row["provenance"]),
-        quality=json.loads(row["quality"]),
+        provenance=_table(row["provenance"], where),
+        quality=_table(row["quality"], where),
         **{name: row.get(name, _ADDED.get(name)) for name in _TEXTS},
     )
 
@@ -131,6 +135,16 @@ def _row(sample: Sample) -> dict[str, Any]:
         "provenance": json.dumps(dict(sample.provenance), sort_keys=True),
         "quality": json.dumps(dict(sample.quality), sort_keys=True),
     }
+
+
+def _table(text: str, where: str) -> dict[str, Any]:
+    try:
+        table = json.loads(text)
+    except ValueError as error:
+        raise broken(where, "JSON", str(error)) from error
+    if not isinstance(table, dict):
+        raise broken(where, "a JSON object", type(table).__name__)
+    return table
 
 
 def _layout(

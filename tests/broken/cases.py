@@ -1,0 +1,135 @@
+"""How a broken input is written down: a name, the data set, what is done to its tiny copy, and what must come of it."""
+
+import pickle
+import struct
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from nucleosynth import catalog
+from nucleosynth.data.findings import PROBLEMS, Finding, repairs_of
+from nucleosynth.errors import UserError
+
+Break = Callable[[Path], None]
+CANARY = "canary"
+"""The file that would appear if anything loaded could run code."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """`told`: what the error, problem or repair must match; "" where it is legal and all four tiles are read."""
+
+    data_set: str
+    name: str
+    told: str
+    change: Break
+
+    def make(self, root: Path) -> str:
+        """Write the tiny copy and break it; what stands after the colon of `name:where`."""
+        where: str = import_module(f"releases.{self.data_set}").make(root)
+        self.change(root)
+        return where
+
+
+class Runs:
+    """What runs code when it is unpickled."""
+
+    def __init__(self, canary: Path) -> None:
+        self.canary = canary
+
+    def __reduce__(self) -> tuple[Callable[[str], object], tuple[str]]:
+        return exec, (f"open({str(self.canary)!r}, 'w').close()",)
+
+
+def canary(root: Path) -> Path:
+    """Where the canary would appear: beside the data."""
+    return root.parent / CANARY
+
+
+def first(root: Path, pattern: str) -> Path:
+    """The first file that matches, in the order of names."""
+    return min(path for path in root.rglob(pattern) if path.is_file())
+
+
+def array(root: Path, pattern: str, change: Callable[[np.ndarray], np.ndarray]) -> None:
+    """Change an array in a .npy file."""
+    path = first(root, pattern)
+    np.save(path, change(np.load(path)))
+
+
+def picture(root: Path, pattern: str, change: Callable[[np.ndarray], np.ndarray]) -> None:
+    """Change the pixels of an image file; what `change` returns is written by OpenCV, without looking at it."""
+    path = first(root, pattern)
+    cv2.imwrite(str(path), change(cv2.imread(str(path), cv2.IMREAD_UNCHANGED)))
+
+
+def text(root: Path, pattern: str, old: str, new: str, count: int = 1) -> None:
+    """Replace words in a text file, which must be there."""
+    path = first(root, pattern)
+    before = path.read_bytes().decode()
+    assert old in before, f"{old!r} is not in {path.name}"
+    path.write_bytes(before.replace(old, new, count).encode())
+
+
+def prefixed(root: Path, pattern: str, start: bytes) -> None:
+    """Put bytes before a file's content: a BOM, say."""
+    path = first(root, pattern)
+    path.write_bytes(start + path.read_bytes())
+
+
+def windows_lines(root: Path, pattern: str) -> None:
+    """CRLF at the end of each line."""
+    path = first(root, pattern)
+    path.write_bytes(path.read_bytes().replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
+
+
+def pickled_npy(path: Path, where: Path) -> None:
+    """A .npy file of an object that would run code."""
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "|O", "fortran_order": False, "shape": (1,)})
+        pickle.dump(np.array([Runs(where)], object), file)
+
+
+def claiming_npy(path: Path, shape: tuple[int, ...]) -> None:
+    """A .npy file of a few bytes whose header claims an array of that shape."""
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "<i4", "fortran_order": False, "shape": shape})
+        file.write(bytes(64))
+
+
+def bomb_png(path: Path, side: int = 60000) -> None:
+    """A PNG of a few kilobytes that claims side^2 black pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    rows = zlib.compress(bytes(1 << 16))
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b""))
+
+
+def bomb_mat(path: Path) -> None:
+    """A MATLAB file whose compressed variable claims 3 GB."""
+    claim = struct.pack("<II", 14, 3 << 30) + bytes(4096)
+    data = zlib.compress(claim)
+    header = b"MATLAB 5.0 MAT-file".ljust(116) + bytes(8) + struct.pack("<H", 0x0100) + b"IM"
+    path.write_bytes(header + struct.pack("<II", 15, len(data)) + data)
+
+
+def outcome(name: str, where: str) -> tuple[list[str], int]:
+    """What was said of a broken release (problems and repairs), and how many tiles were read in spite of it."""
+    found: list[Finding] = []
+    said: list[str] = []
+    tiles = 0
+    try:
+        for sample in catalog.load("data set", name)(where, found.append):
+            tiles += 1
+            said += repairs_of(sample)
+    except UserError as error:
+        said.append(str(error))
+    return said + [finding.text for finding in found if finding.kind in PROBLEMS], tiles
