@@ -50,6 +50,13 @@ CATALOG: dict[Kind, tuple[Entry, ...]] = {
             "cite the paper",
         ),
         Entry(
+            "pannuke",
+            "data.pannuke:read",
+            "PanNuke: 7901 H&E tiles of 19 tissues, 256^2 at 40x, 5 classes, 3 folds; arrays or Parquet files",
+            "Gamper et al., PanNuke Dataset Extension, Insights and Baselines, arXiv:2003.10778",
+            "CC BY-NC-SA 4.0",
+        ),
+        Entry(
             "folder", "data.folder:read", "your own: images/*.png, labels/*.png|tif|npy, classes/*.npy or classes.csv"
         ),
         Entry(
