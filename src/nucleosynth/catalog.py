@@ -57,6 +57,34 @@ CATALOG: dict[Kind, tuple[Entry, ...]] = {
             "CC BY-NC-SA 4.0",
         ),
         Entry(
+            "dsb2018",
+            "data.dsb2018:read",
+            "DSB2018, stage 1: the coloured tiles of many microscopes, no classes",
+            "Caicedo et al., Nucleus segmentation across imaging experiments, Nature Methods 2019",
+            "CC0-1.0",
+        ),
+        Entry(
+            "endonuke",
+            "data.endonuke:read",
+            "EndoNuke: 1780 IHC tiles of endometrium, nuclei as points of 3 classes; masks are derived",
+            "Naumov et al., EndoNuke, Data 2022",
+            "CC BY 4.0",
+        ),
+        Entry(
+            "nuinsseg",
+            "data.nuinsseg:read",
+            "NuInsSeg: 665 H&E tiles of 31 human and mouse organs, 512^2, no classes",
+            "Mahbod et al., NuInsSeg, Scientific Data 2024",
+            "CC BY 4.0",
+        ),
+        Entry(
+            "puma",
+            "data.puma:read",
+            "PUMA: 206 H&E regions of melanoma, 1024^2 at .23 um, 10 classes",
+            "Schuiveling et al., PUMA, GigaScience 2025",
+            "CC0-1.0",
+        ),
+        Entry(
             "folder", "data.folder:read", "your own: images/*.png, labels/*.png|tif|npy, classes/*.npy or classes.csv"
         ),
         Entry(
