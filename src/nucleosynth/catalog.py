@@ -71,6 +71,27 @@ CATALOG: dict[Kind, tuple[Entry, ...]] = {
             "CC BY 4.0",
         ),
         Entry(
+            "kumar",
+            "data.kumar:read",
+            "Kumar: 30 H&E tiles of 7 organs, 1000^2 at 40x, no classes; MoNuSeg's training tiles",
+            "Kumar et al., A dataset and a technique for generalized nuclear segmentation, IEEE TMI 2017",
+            "cite the paper",
+        ),
+        Entry(
+            "lizard",
+            "data.lizard:read",
+            "Lizard: 238 H&E images of colon at 20x, 6 classes",
+            "Graham et al., Lizard, ICCV workshops 2021",
+            "CC BY-NC-SA 4.0",
+        ),
+        Entry(
+            "monuseg",
+            "data.monuseg:read",
+            "MoNuSeg 2018: 30 (37) and 14 H&E tiles of 9 organs, 1000^2 at 40x, no classes",
+            "Kumar et al., A multi-organ nucleus segmentation challenge, IEEE TMI 2020",
+            "CC BY-NC-SA 4.0",
+        ),
+        Entry(
             "nuinsseg",
             "data.nuinsseg:read",
             "NuInsSeg: 665 H&E tiles of 31 human and mouse organs, 512^2, no classes",
