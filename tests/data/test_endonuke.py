@@ -116,6 +116,12 @@ def test_a_disc_takes_no_pixel_of_a_whole_neighbour() -> None:
     assert instances[96, 110] == 2
 
 
+def test_a_point_on_light_ground_keeps_its_nucleus(tmp_path: Path) -> None:
+    tile = one(tmp_path, [(10, 100, 2), *POINTS])
+    assert (tile.instances[100, 10], tile.classes.tolist()) == (1, [3, 1, 2, 3, 2])
+    assert repairs_of(tile) == {OUTLIERS: 1}
+
+
 def test_a_label_without_a_point_is_told(tmp_path: Path) -> None:
     tile = one(tmp_path, "\n")
     assert (len(tile.classes), repairs_of(tile)) == (0, {NO_POINT: 1})

@@ -105,6 +105,7 @@ def test_what_else_the_release_holds_is_not_read(tmp_path: Path) -> None:
         path = tmp_path / f"01_training_dataset_{name.format('primary_roi_001')}"
         path.parent.mkdir()
         path.write_bytes(b"not read")
+    (tmp_path / IMAGES / "training_set_primary_roi_001_nuclei.png").write_bytes(b"a picture of them")
     found: list[Finding] = []
     assert len(list(read(str(tmp_path), found.append))) == 4
     assert not found
