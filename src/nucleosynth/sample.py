@@ -46,13 +46,25 @@ def transform_points(xy: NDArray[np.float32], size: tuple[int, int], symmetry: S
     return np.stack([x, y], axis=1).astype(np.float32)
 
 
-def present_ids(instances: NDArray[Any]) -> NDArray[np.int64]:
-    """The ids of a map of non-negative integers that occur, ascending, 0 left out."""
+def renumbered(instances: NDArray[Any]) -> tuple[Instances, NDArray[np.int64]]:
+    """The ids that occur renumbered to 1..n in ascending order, and what they were: (n,); ids may be of any size.
+
+    Example:
+        >>> renumbered(np.array([[0, 9], [3, 9]]))
+        (array([[0, 2],
+               [1, 2]], dtype=int32), array([3, 9]))
+    """
     highest = int(instances.max(initial=0))
     if highest > 4 * instances.size + 255:  # wide gaps: counting would take more memory than sorting
-        found = np.unique(instances).astype(np.int64)
-        return found[found > 0]
-    return np.flatnonzero(np.bincount(instances.ravel(), minlength=1)[1:]) + 1
+        present = np.unique(instances).astype(np.int64)
+        present = present[present > 0]
+        return (np.searchsorted(present, instances) + (instances > 0)).astype(np.int32), present
+    counts = np.bincount(instances.ravel(), minlength=1)
+    counts[0] = 0
+    present = np.flatnonzero(counts)
+    lookup = np.zeros(len(counts), np.int32)
+    lookup[present] = np.arange(1, len(present) + 1)
+    return lookup[instances], present
 
 
 def without_gaps(instances: NDArray[Any], classes: Classes) -> tuple[Instances, Classes]:
@@ -62,10 +74,8 @@ def without_gaps(instances: NDArray[Any], classes: Classes) -> tuple[Instances, 
         >>> without_gaps(np.array([[0, 3]]), np.array([1, 1, 2], np.uint8))
         (array([[0, 1]], dtype=int32), array([2], dtype=uint8))
     """
-    present = present_ids(instances)
-    lookup = np.zeros(int(present[-1]) + 1 if len(present) else 1, np.int32)
-    lookup[present] = np.arange(1, len(present) + 1)
-    return lookup[instances], np.asarray(classes[present - 1], np.uint8)
+    instances, present = renumbered(instances)
+    return instances, np.asarray(classes[present - 1], np.uint8)
 
 
 @dataclass(frozen=True, eq=False)

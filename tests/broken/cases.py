@@ -132,4 +132,4 @@ def outcome(name: str, where: str) -> tuple[list[str], int]:
             said += repairs_of(sample)
     except UserError as error:
         said.append(str(error))
-    return said + [finding.text for finding in found if finding.kind in PROBLEMS], tiles
+    return said + [f"{each.text} ({each.where})" for each in found if each.kind in PROBLEMS], tiles

@@ -96,6 +96,13 @@ def _other_classes(root: Path) -> None:
     (root / "other").rmdir()
 
 
+def _huge_ids(root: Path) -> None:
+    path = first(root, "labels/*.png")
+    label = cv2.imread(str(path), cv2.IMREAD_UNCHANGED).astype(np.uint32)
+    tifffile.imwrite(path.with_suffix(".tif"), np.where(label > 0, label + (1 << 31) - 100, 0).astype(np.uint32))
+    path.unlink()
+
+
 CASES = [
     Case(
         "folder", "image of one channel", "not an RGB image", lambda r: picture(r, "images/*.png", lambda a: a[..., 0])
@@ -192,6 +199,7 @@ CASES = [
     ),
     Case("folder", "classes.csv of another tile", "unknown tile", lambda r: _csv(r, _rows() + "tile_9,1,1\n")),
     Case("folder", "classes.csv with Windows paths", "", _windows_paths),
+    Case("folder", "ids near two billion", "", _huge_ids),
     Case("consep", "map of fractions", "not instance ids", lambda r: _mat(r, inst_map=np.full((40, 48), 0.5))),
     Case("consep", "map of NaN", "not instance ids", lambda r: _mat(r, inst_map=np.full((40, 48), np.nan))),
     Case("consep", "map of complex numbers", "broken file", lambda r: _mat(r, inst_map=np.full((40, 48), 1j))),

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from broken import ours
+from broken import interchange, ours, published
 from broken.cases import Case, canary, outcome
 
 pytestmark = pytest.mark.usefixtures("time_limit")
-CASES: list[Case] = [*ours.CASES]
+CASES: list[Case] = [*ours.CASES, *interchange.CASES, *published.CASES]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.data_set}: {case.name}")

@@ -18,7 +18,7 @@ from nucleosynth.data.images import ids, read_image
 from nucleosynth.data.matlab import read_mat
 from nucleosynth.data.reader import both, existing_folder
 from nucleosynth.errors import UserError
-from nucleosynth.sample import Sample, present_ids, without_gaps
+from nucleosynth.sample import Sample, renumbered
 
 CLASS_NAMES = (
     "other",
@@ -67,9 +67,8 @@ class _Tile(NamedTuple):
 def _load(tile: _Tile) -> Sample:
     label = tile.label
     mat = read_mat(label, ("inst_map", "inst_type"))
-    instances = ids(mat["inst_map"], str(label), integral_floats=True)
+    instances, present = renumbered(ids(mat["inst_map"], str(label), integral_floats=True))
     kinds = ids(mat["inst_type"].ravel(), str(label), integral_floats=True)
-    present = present_ids(instances)
     if len(kinds) != len(present) or not np.isin(kinds, np.arange(1, len(CLASS_NAMES) + 1)).all():
         raise UserError(
             "classes do not fit the nuclei",
@@ -78,14 +77,11 @@ def _load(tile: _Tile) -> Sample:
             where=str(label),
             mend="unpack the data set again",
         )
-    by_id = np.zeros(int(present.max(initial=0)), np.uint8)
-    by_id[present - 1] = kinds
-    instances, classes = without_gaps(instances, by_id)
     return Sample(
         sample_id=tile.name,
         image=read_image(tile.image),
         instances=instances,
-        classes=classes,
+        classes=kinds.astype(np.uint8),
         class_names=CLASS_NAMES,
         source=f"consep/{tile.name}",
         mpp=MPP,

@@ -27,7 +27,7 @@ from nucleosynth.data.images import IMAGE_SUFFIXES, LABEL_SUFFIXES, ids, named_f
 from nucleosynth.data.meta import Meta, read_meta, said_of
 from nucleosynth.data.reader import existing_folder
 from nucleosynth.errors import UserError, unknown_name
-from nucleosynth.sample import Classes, Sample, present_ids, without_gaps
+from nucleosynth.sample import Classes, Sample, renumbered
 
 UNKNOWN = "unknown"
 
@@ -59,11 +59,8 @@ def _sample(
     root: Path, images: Mapping[str, Path], labels: Mapping[str, Path], classes: "FolderClasses", meta: Meta, name: str
 ) -> Sample:
     image, label = read_image(images[name]), labels[name]
-    instances = ids(read_map(label), str(label))
-    present = present_ids(instances)
-    by_id = np.zeros(int(present.max(initial=0)), np.uint8)
-    by_id[present - 1] = _of_nuclei(classes, name, present.tolist(), root)
-    instances, of_nuclei = without_gaps(instances, by_id)
+    instances, present = renumbered(ids(read_map(label), str(label)))
+    of_nuclei = _of_nuclei(classes, name, present.tolist(), root)
     size = instances.shape[0], instances.shape[1]
     said = said_of(meta, name, size, classes.names, f"folder/{root.resolve().name}/{name}")
     return Sample(name, image, instances, of_nuclei, classes.names, **said)
