@@ -27,7 +27,7 @@ def existing_folder(where: str, holds: str) -> Path:
 
 def natural(name: str) -> list[tuple[int, str]]:
     """Sort key that puts "tile_2" before "tile_10"."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name) if part]
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name) if part]
 
 
 def named_files(folder: Path, suffixes: Iterable[str]) -> dict[str, Path]:
@@ -71,6 +71,19 @@ def check_inside(path: Path, folder: Path) -> None:
             where=str(path),
             mend="copy the file into the folder",
         )
+
+
+def whole(path: Path, folder: Path) -> bytes:
+    """The bytes of a file inside a folder.
+
+    Raises:
+        UserError: it is not there, is no file, or is a link that leads out of the folder.
+    """
+    check_inside(path, folder)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError("a file that cannot be read", expected="a file", got=str(error), where=str(path)) from error
 
 
 def both(

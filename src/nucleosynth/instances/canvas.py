@@ -22,6 +22,9 @@ TOO_FEW = "outlines of fewer than 3 points, left out"
 CROSSES = "outlines that cross themselves, filled whole"
 BEYOND = "outlines that leave the image, cut at its border"
 
+LARGEST_PX = 1e9
+"""What a coordinate may be; beyond it, floats no longer tell pixels apart."""
+
 
 class Label(NamedTuple):
     """An instance map with ids 1..n in the order in which nuclei were drawn, their classes, and what was repaired."""
@@ -64,13 +67,13 @@ class Canvas:
         """A nucleus given by its polygons (see instances/polygons.py for their coordinates).
 
         Raises:
-            UserError: a coordinate that is not a finite number; `where` names the file.
+            UserError: a coordinate that is no number of px on any slide; `where` names the file.
         """
-        if not all(np.isfinite(ring).all() for polygon in polygons for ring in polygon):
+        if not all((np.abs(ring) <= LARGEST_PX).all() for polygon in polygons for ring in polygon):
             raise UserError(
                 "an outline of no place",
-                expected="finite coordinates",
-                got="NaN or infinity",
+                expected=f"finite coordinates, at most {LARGEST_PX:g} px from the image",
+                got="NaN, infinity or more",
                 where=where,
                 mend="export the annotations again, or remove that outline",
             )
