@@ -170,6 +170,7 @@ def test_one_folds_folder_is_read_alone_and_nothing_is_missed(tmp_path: Path, mo
 def test_folds_come_in_order_and_absent_ones_are_told_once(tmp_path: Path) -> None:
     write_fold(tmp_path, 10)
     write_fold(tmp_path, 2)
+    (tmp_path / "Fold 2").rename(tmp_path / "fold2")
     found: list[Finding] = []
     assert [tile.sample_id for tile in read(str(tmp_path), found.append)][1:3] == ["fold2_0001", "fold10_0000"]
     assert [(finding.kind, finding.what) for finding in found] == [("missing", "fold1 and fold3 not there")]
@@ -237,6 +238,16 @@ def test_a_tile_is_read_when_it_is_asked_for(tmp_path: Path) -> None:
     tiles = read(str(tmp_path))
     assert next(tiles).sample_id == "fold1_0000"
     with pytest.raises(UserError, match="not instance ids"):
+        next(tiles)
+
+
+@pytest.mark.parametrize("part", ["images", "masks"])
+def test_a_file_that_changes_while_it_is_read_is_a_broken_one(tmp_path: Path, part: str) -> None:
+    path = write_fold(tmp_path)[part]
+    tiles = read(str(tmp_path))
+    next(tiles)
+    path.write_bytes(path.read_bytes()[:999])
+    with pytest.raises(UserError, match=rf"broken file(.|\n)*{part}.npy"):
         next(tiles)
 
 

@@ -51,7 +51,10 @@ class Rows:
             raise broken(str(self.path), "texts", str(error)) from error
 
     def _map(self) -> NDArray[Any]:
-        return np.memmap(self.path, self.dtype, "r", self.offset, self.shape, "F" if self.fortran else "C")
+        try:
+            return np.memmap(self.path, self.dtype, "r", self.offset, self.shape, "F" if self.fortran else "C")
+        except (ValueError, OSError) as error:  # it was whole when it was opened
+            raise broken(str(self.path), f"{self.dtype} {self.shape}, as before", str(error)) from error
 
 
 def open_rows(path: Path, shape: tuple[int | None, ...], kinds: str) -> Rows:

@@ -4,7 +4,8 @@
 
 Columns: image {bytes, path} (PNG), instances list of {bytes, path} (1-bit PNG of the whole tile, one for each nucleus),
 categories (the class of each, from 0), tissue. What the numbers of categories and tissue stand for is read from the
-features in the schema's metadata; without them they follow the published order. Rows are read a few at a time.
+features in the schema's metadata; without them they follow the published order. Rows are read a few at a time; what is
+held is a page of the file, often a hundred rows.
 
 data/pannuke.py reads these files; what it knows of the release stands there.
 """
@@ -117,7 +118,7 @@ def rows(tables: Sequence[Table], note: Note) -> Iterator[Row]:
     for table in tables:
         number = 0
         try:
-            with pq.ParquetFile(table.path, buffer_size=BUFFER_BYTES) as file:
+            with pq.ParquetFile(table.path, buffer_size=BUFFER_BYTES, pre_buffer=False) as file:
                 for batch in file.iter_batches(batch_size=ROWS_AT_ONCE, columns=COLUMNS):
                     for cells in batch.to_pylist():
                         yield Row(table, number, cells)
