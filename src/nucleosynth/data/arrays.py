@@ -44,9 +44,13 @@ class Rows:
         Raises:
             UserError: bytes that are no text.
         """
+        if not len(self):
+            return ()
+        # NumPy would make strings of numbers that are no characters.
+        rows = np.array(self._map()).view(f"V{self.dtype.itemsize}")
+        codec = {"<": "utf-32-le", ">": "utf-32-be", "|": "utf-8"}[self.dtype.str[0]]
         try:
-            rows = self._map().tolist() if len(self) else []
-            return tuple(row.decode() if isinstance(row, bytes) else row for row in rows)
+            return tuple(row.tobytes().decode(codec).rstrip("\0") for row in rows)
         except ValueError as error:
             raise broken(str(self.path), "texts", str(error)) from error
 
