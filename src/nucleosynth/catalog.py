@@ -109,6 +109,12 @@ CATALOG: dict[Kind, tuple[Entry, ...]] = {
             "folder", "data.folder:read", "your own: images/*.png, labels/*.png|tif|npy, classes/*.npy or classes.csv"
         ),
         Entry(
+            "geojson", "formats.geojson:read", "QuPath: images/*.png, labels/*.geojson, outlines with classifications"
+        ),
+        Entry("coco", "formats.coco:read", "COCO: images and annotations.json, polygons and run lengths"),
+        Entry("hovernet", "formats.hovernet:read", "HoVer-Net: images/*.png, labels/*.mat or *.npy, or its patches"),
+        Entry("csv", "formats.nuclei_csv:read", "a table of nuclei beside images/*.png: class, centre, outline as WKT"),
+        Entry(
             "phantom", "data.phantom:read", "drawn H&E tissue with exact labels; the embedded default", "", "CC0-1.0"
         ),
         Entry("store", "data.store:read", "a Parquet store written by this program"),
@@ -134,6 +140,15 @@ CATALOG: dict[Kind, tuple[Entry, ...]] = {
     "format": (
         Entry("store", "data.store:write", "Parquet shards that datasets, DuckDB, pandas and Ray read as they are"),
         Entry("folder", "formats.folder:write", "images/*.png, labels/*.png (16 bit), classes/*.npy"),
+        Entry("tiff", "formats.folder:write_tiff", "the same with labels/*.tif (32 bit)"),
+        Entry("geojson", "formats.geojson:write", "QuPath: labels/*.geojson, nuclei as detections"),
+        Entry("geojson-annotations", "formats.geojson:write_annotations", "the same, nuclei as annotations to correct"),
+        Entry("coco", "formats.coco:write", "COCO: annotations.json, polygons; run lengths for nuclei with holes"),
+        Entry("coco-rle", "formats.coco:write_rle", "COCO: annotations.json, compressed run lengths alone"),
+        Entry("hovernet", "formats.hovernet:write", "HoVer-Net: labels/*.mat with inst_map, inst_type and the rest"),
+        Entry("hovernet-npy", "formats.hovernet:write_npy", "HoVer-Net: labels/*.npy (h, w, 2), ids and types"),
+        Entry("csv", "formats.nuclei_csv:write", "nuclei.csv, one table of all nuclei, outlines as WKT"),
+        Entry("pannuke", "formats.pannuke:write", "PanNuke: images.npy, types.npy, masks.npy of one fold"),
     ),
     "method": (
         Entry(

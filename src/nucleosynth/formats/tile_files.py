@@ -1,17 +1,19 @@
-"""What the formats share that keep one file for each tile: images beside labels, and meta.json for all the rest.
+"""What the formats share: images/<name>.png, and meta.json for all that the format itself has no place for.
 
     images/<name>.png            8-bit RGB
-    labels/<name>.<suffix>       the label, as the format has it
+    labels/<name>.<suffix>       the label of a tile, as the format has it; or one file of all labels
     meta.json                    class names and, for each tile, mpp, tissue, source, split, licence, provenance ...
 
 What other programs write is read too: labels in any of the format's own folders, or lying beside the images; without
 meta.json (or a meta.toml) the class names are gathered from the labels, and nothing else is made up.
 """
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Protocol
 
 from nucleosynth.data.findings import REPAIRS, Note, each_tile, strictly
@@ -21,37 +23,45 @@ from nucleosynth.data.meta import META, Meta, Tile, read_meta, said_of, tile_of
 from nucleosynth.data.new_folder import new_folder
 from nucleosynth.data.reader import existing_folder
 from nucleosynth.data.rows import other_classes
-from nucleosynth.errors import UserError
+from nucleosynth.errors import UserError, unknown_name
 from nucleosynth.instances.canvas import Label
 from nucleosynth.run import write_whole
-from nucleosynth.sample import Sample
+from nucleosynth.sample import Image, Sample
 
 WRITTEN_BY = "nucleosynth"
 IMAGES = ("images", "Images", "image", "")
 """Where images are looked for; "" is the folder itself."""
+NUCLEUS = ("nucleus",)
+"""The class of every nucleus where none is named."""
+MOST_CLASSES = 255
 
 
 class ReadLabel(Protocol):
     """Read the label of a tile."""
 
-    def __call__(self, path: Path, size: tuple[int, int], class_names: tuple[str, ...]) -> Label:
-        """The label in a file, for an image of `size` (h w); raises UserError naming the file."""
+    def __call__(self, path: Path, size: tuple[int, int], class_names: tuple[str, ...] | None) -> Label:
+        """The label in a file, for an image of `size` (h w); raises UserError naming the file.
+
+        Where `class_names` is None, no file of the folder names a class: every nucleus is then of class 1.
+        """
 
 
 @dataclass(frozen=True)
 class LabelFiles:
     """How one format keeps a label in a file.
 
-    folders: where other programs put these files, after "labels"; words: the class names that occur in a file, for
-    folders that state none; write: the file's content.
+    words: the class names that occur in a file, for folders that state none; folders: where other programs put these
+    files, after "labels"; pictures: folders of pictures that are no images of tiles; image: reads the image that such a
+    file holds, for folders without images.
     """
 
     name: str
     suffixes: tuple[str, ...]
     read: ReadLabel
-    write: Callable[[Sample], bytes]
     words: Callable[[Path], Sequence[str]]
-    folders: tuple[str, ...] = field(default=())
+    folders: tuple[str, ...] = ()
+    pictures: tuple[str, ...] = ()
+    image: Callable[[Path], Image] | None = None
 
 
 def read_tiles(where: str, files: LabelFiles, note: Note = strictly) -> Iterator[Sample]:
@@ -62,20 +72,33 @@ def read_tiles(where: str, files: LabelFiles, note: Note = strictly) -> Iterator
             broken file or a label that contradicts itself or its image.
     """
     root = existing_folder(where, f"a folder with images/ and labels/*{files.suffixes[0]}")
-    labels = _first(root, ("labels", "Labels", *files.folders, ""), files.suffixes)
-    images = _first(root, IMAGES, IMAGE_SUFFIXES)
+    labels = first_files(root, ("labels", "Labels", *files.folders, *IMAGES), files.suffixes)
     if not labels:
-        raise UserError(
-            f"no {files.name} labels in the folder",
-            expected=" or ".join(f"labels/*{suffix}" for suffix in files.suffixes),
-            got=", ".join(sorted(path.name for path in root.iterdir())) or "an empty folder",
-            where=str(root),
-            mend="give the folder that holds images/ and labels/",
-        )
-    same_names("image", images, "label", labels)
+        raise nothing_found(root, f"{files.name} labels", " or ".join(f"labels/*{suffix}" for suffix in files.suffixes))
+    images = first_files(root, IMAGES, IMAGE_SUFFIXES, files.pictures)
+    if not images and files.image:
+        load, images = files.image, labels
+    else:
+        load = read_image
+        same_names("image", images, "label", labels)
     meta = read_meta(root, images)
-    names = meta.class_names or _gathered(files, labels.values())
-    yield from each_tile(partial(_sample, root, files, images, labels, names, meta), images, note)
+    names = meta.class_names if meta.class_names is not None else _gathered(files, labels.values(), root)
+
+    def sample(name: str) -> Sample:
+        image = load(images[name])
+        label = files.read(labels[name], (image.shape[0], image.shape[1]), names)
+        return sample_of(name, image, label, names, meta, f"{files.name}/{root.resolve().name}/{name}")
+
+    yield from each_tile(sample, images, note)
+
+
+def sample_of(
+    name: str, image: Image, label: Label, class_names: tuple[str, ...] | None, meta: Meta, source: str
+) -> Sample:
+    """The Sample of a tile: what its label and meta.json say; `source` where no other is named."""
+    names = NUCLEUS if class_names is None else class_names
+    said = said_of(meta, name, (image.shape[0], image.shape[1]), names, source)
+    return with_repairs(Sample(name, image, label.instances, label.classes, names, **said), label)
 
 
 def write_tiles(
@@ -85,39 +108,66 @@ def write_tiles(
     suffix: str,
     write: Callable[[Sample], bytes],
     more: Callable[[Path, Sample], None] = lambda _folder, _sample: None,
+    by_name: bool = False,
 ) -> int:
-    """Write samples as such a folder, which appears when the last one is in it; the number of samples.
+    """Write samples as such a folder; the number of samples. See `write_folder` for what is raised.
 
-    A sample_id may contain "/": its tile then lies in a folder below images/ and labels/. more: writes further files of
-    a sample below the folder.
+    A sample_id may contain "/": its tile then lies in a folder below images/ and labels/. write: the content of a
+    label's file; more: writes further files of a sample below the folder.
+    """
+    return write_folder(samples, folder, overwrite, partial(_put_tiles, suffix=suffix, write=write, more=more), by_name)
+
+
+def write_folder(
+    samples: Iterable[Sample],
+    folder: Path | str,
+    overwrite: bool,
+    write: Callable[[Path, Iterator[Sample]], None],
+    by_name: bool = False,
+) -> int:
+    """Write samples as a folder that appears when the last one is in it; the number of samples.
+
+    write: takes the folder to fill and the samples, which are checked one by one as they are asked for. by_name: the
+    format tells classes by their names, so each needs one of its own.
 
     Raises:
         UserError: the folder holds something that this function did not write, or `overwrite` is off; a sample_id that
             is no file name, or twice the same; samples of different classes, or none; what `write` raises.
     """
     tiles: dict[str, Tile] = {}
-    names: tuple[str, ...] = ()
-    with new_folder(Path(folder), ours, overwrite) as temporary:
+    names: list[tuple[str, ...]] = []
+
+    def checked() -> Iterator[Sample]:
         for sample in samples:
-            names = names or sample.class_names
-            if sample.class_names != names:
-                raise other_classes(names, sample.class_names, sample.sample_id)
+            if not names:
+                names.append(sample.class_names)
+                check_class_names(sample.class_names, by_name)
+            for found in (sample.class_names, sample.points.class_names if sample.points else names[0]):
+                if found != names[0]:
+                    raise other_classes(names[0], found, sample.sample_id)
             check_name(sample.sample_id, tiles)
-            put(temporary / "images" / f"{sample.sample_id}.png", encode_image(sample.image))
-            put(temporary / "labels" / f"{sample.sample_id}{suffix}", write(sample))
-            more(temporary, sample)
             tiles[sample.sample_id] = tile_of(sample)
+            yield sample
+
+    with new_folder(Path(folder), ours, overwrite) as temporary:
+        write(temporary, checked())
         if not tiles:
             raise UserError("nothing to write", expected="at least one sample", got="none", where=str(folder))
-        write_meta(temporary, names, tiles)
+        write_meta(temporary, names[0], tiles)
     return len(tiles)
+
+
+def put_image(folder: Path, sample: Sample) -> None:
+    """Write the image of a sample below a folder."""
+    put(folder / "images" / f"{sample.sample_id}.png", encode_image(sample.image))
 
 
 def write_meta(folder: Path, class_names: tuple[str, ...], tiles: Mapping[str, Tile]) -> None:
     """Write meta.json, last: it marks the folder, and what is in it now, as written by this program."""
     holds = tuple(sorted(path.name for path in folder.iterdir()))
     meta = Meta(class_names=class_names, tiles=dict(tiles), written_by=WRITTEN_BY, holds=holds)
-    write_whole(folder / META, meta.model_dump_json(indent=1, exclude_none=True))
+    # Python's own writer keeps NaN in a quality; pydantic's would turn it into null.
+    write_whole(folder / META, json.dumps(meta.model_dump(exclude_none=True), indent=1))
 
 
 def put(path: Path, data: bytes) -> None:
@@ -130,14 +180,63 @@ def check_name(name: str, taken: Iterable[str]) -> None:
     """Check that a sample_id can be a file's name.
 
     Raises:
-        UserError: it leads out of the folder, or is taken.
+        UserError: it leads out of the folder, holds a control character, or is taken.
     """
     path = PurePosixPath(name)
-    parts = name.split("/")
-    if path.is_absolute() or "\\" in name or any(part in ("", ".", "..") or part.startswith(".") for part in parts):
+    odd = any(part in ("", ".", "..") or part.startswith(".") for part in name.split("/"))
+    absolute = path.is_absolute() or PureWindowsPath(name).is_absolute()
+    if odd or absolute or "\\" in name or any(ord(letter) < 32 for letter in name):
         raise UserError("a sample_id that is no file name", expected="such as slide_1/tile_7", got=repr(name))
     if name in taken:
         raise UserError("two samples of one name", expected="every sample_id once", got=repr(name))
+
+
+def check_class_names(class_names: tuple[str, ...], by_name: bool) -> None:
+    """Check that classes can be told by their names, where a format does so.
+
+    Raises:
+        UserError: a class without a name, or two of one name.
+    """
+    if by_name and ("" in class_names or len(set(class_names)) < len(class_names)):
+        raise UserError(
+            "classes that their names do not tell apart",
+            expected="a name of its own for each class",
+            got=", ".join(map(repr, class_names)),
+            mend="rename them with --classes, or take a format that numbers classes, such as folder",
+        )
+
+
+def class_of(word: str, class_names: tuple[str, ...] | None, where: str) -> int:
+    """The class that a label names: 0 for "", an unknown type; 1 where no class is named at all (None).
+
+    Raises:
+        UserError: a name that is not in the list; `where` names the file.
+    """
+    if class_names is None:
+        return 1
+    if not word:
+        return 0
+    if word not in class_names:
+        raise unknown_name("class", word, class_names, where)
+    return class_names.index(word) + 1
+
+
+def named_classes(words: Iterable[str], where: str) -> tuple[str, ...] | None:
+    """Class names in their order, each once; None where there is none.
+
+    Raises:
+        UserError: more than 255 of them.
+    """
+    names = tuple(dict.fromkeys(words))
+    if len(names) > MOST_CLASSES:
+        raise UserError(
+            "too many classes",
+            expected=f"at most {MOST_CLASSES}",
+            got=f"{len(names)}: {', '.join(names[:3])} ...",
+            where=where,
+            mend="check that the classes are types of nuclei, not names of single ones",
+        )
+    return names or None
 
 
 def ours(folder: Path) -> bool:
@@ -154,32 +253,46 @@ def with_repairs(sample: Sample, label: Label) -> Sample:
     return replace(sample, quality={**sample.quality, REPAIRS: label.repairs}) if label.repairs else sample
 
 
-def _sample(
-    root: Path,
-    files: LabelFiles,
-    images: Mapping[str, Path],
-    labels: Mapping[str, Path],
-    names: tuple[str, ...],
-    meta: Meta,
-    name: str,
-) -> Sample:
-    image = read_image(images[name])
-    size = image.shape[0], image.shape[1]
-    label = files.read(labels[name], size, names)
-    said = said_of(meta, name, size, names, f"{files.name}/{root.resolve().name}/{name}")
-    return with_repairs(Sample(name, image, label.instances, label.classes, names, **said), label)
-
-
-def _first(root: Path, folders: Iterable[str], suffixes: Iterable[str]) -> dict[str, Path]:
-    """The files in the first of the folders that holds any."""
+def first_files(
+    root: Path, folders: Iterable[str], suffixes: Iterable[str], apart: tuple[str, ...] = ()
+) -> dict[str, Path]:
+    """The files, by name, in the first of the folders that holds any; meta.json and what is in `apart` are left out."""
     for folder in folders:
-        found = named_files(root / folder, suffixes)
+        named = named_files(root / folder, suffixes)
+        found = {name: path for name, path in named.items() if path.name != META and name.split("/")[0] not in apart}
         if found:
-            return {name: path for name, path in found.items() if path.name != META}
+            return found
     return {}
 
 
-def _gathered(files: LabelFiles, paths: Iterable[Path]) -> tuple[str, ...]:
-    """The class names of all files, in natural order; ("nucleus",) where none names any."""
-    words = {word for path in paths for word in files.words(path)}
-    return tuple(sorted(words, key=natural)) or ("nucleus",)
+def nothing_found(root: Path, what: str, expected: str) -> UserError:
+    """The error for a folder that holds nothing of a format."""
+    return UserError(
+        f"no {what} in the folder",
+        expected=expected,
+        got=", ".join(sorted(path.name for path in root.iterdir())[:8]) or "an empty folder",
+        where=str(root),
+        mend="give the folder that holds images/ and the labels",
+    )
+
+
+def _put_tiles(
+    folder: Path,
+    samples: Iterator[Sample],
+    suffix: str,
+    write: Callable[[Sample], bytes],
+    more: Callable[[Path, Sample], None],
+) -> None:
+    for sample in samples:
+        put_image(folder, sample)
+        put(folder / "labels" / f"{sample.sample_id}{suffix}", write(sample))
+        more(folder, sample)
+
+
+def _gathered(files: LabelFiles, paths: Iterable[Path], root: Path) -> tuple[str, ...] | None:
+    """The class names of all files, in natural order; None where none names any."""
+    words: set[str] = set()
+    for path in paths:
+        with suppress(UserError):  # told when the tile itself is read
+            words |= set(files.words(path))
+    return named_classes(sorted(words, key=natural), str(root))

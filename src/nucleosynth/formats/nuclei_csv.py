@@ -1,0 +1,318 @@
+"""One table of nuclei for spreadsheets and databases, in and out: images/<name>.png and one nuclei.csv for all tiles.
+
+    tile,id,class,x_px,y_px,area_px,area_um2,polygon
+    slide_1/tile_7,1,lymphocyte,10.0,20.0,64,4.0,"POLYGON ((6 16, 14 16, 14 24, 6 24, 6 16))"
+
+x_px, y_px is the mean of the nucleus's pixels. All coordinates are corner coordinates (instances/polygons.py), so a
+pixel's centre is at half numbers; polygon is WKT, POLYGON or MULTIPOLYGON along pixel edges. class is empty where the
+type is unknown, area_um2 where the resolution is. A name is written as it is, also where a spreadsheet would take it
+for a formula (one that begins with = + - @): the table is data, and must come back the same.
+
+Read are commas, semicolons or tabs, with or without a byte order mark. Needed are tile and class, and either polygon or
+x_px and y_px: rows without a polygon are points, so the tile is labelled as points and its instance map is empty.
+Nuclei go by id, or by row where there is none; every image is a tile, also one without rows. Where all classes are
+numbers, they are "class 1".."class C", 0 unknown; else their words in natural order, "unknown" being no class.
+"""
+
+import csv
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nucleosynth.conditions.structure import label_map, pixel_sums
+from nucleosynth.data.findings import Note, each_tile, strictly
+from nucleosynth.data.images import IMAGE_SUFFIXES, natural, read_image
+from nucleosynth.data.meta import Meta, Tile, read_meta
+from nucleosynth.data.reader import existing_folder
+from nucleosynth.errors import UserError, unknown_name
+from nucleosynth.formats.tile_files import (
+    IMAGES,
+    MOST_CLASSES,
+    class_of,
+    first_files,
+    named_classes,
+    nothing_found,
+    put_image,
+    sample_of,
+    write_folder,
+)
+from nucleosynth.instances.canvas import Canvas
+from nucleosynth.instances.geojson import LARGEST
+from nucleosynth.instances.polygons import Polygon, Ring, trace
+from nucleosynth.sample import Sample
+
+TABLE = "nuclei.csv"
+COLUMNS = ("tile", "id", "class", "x_px", "y_px", "area_px", "area_um2", "polygon")
+UNKNOWN = "unknown"
+LONGEST_FIELD = 1 << 30
+AGREE_PX = 1e-6
+"""What a point's coordinates in the table and in meta.json may differ by: the table's are rounded."""
+_RING = re.compile(r"\(([^()]*)\)")
+_SKELETONS = {"POLYGON": re.compile(r"\(o(,o)*\)"), "MULTIPOLYGON": re.compile(r"\(\(o(,o)*\)(,\(o(,o)*\))*\)")}
+"""WKT with each ring as an "o"."""
+_Position = tuple[float | None, float | None]
+_Point = tuple[float, float, int]
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A nucleus; `where` names file and line."""
+
+    where: str
+    tile: str
+    number: int
+    word: str
+    x: str
+    y: str
+    polygon: str
+
+
+@dataclass(frozen=True)
+class _Table:
+    """What is read of a folder: rows of each tile in the order of their nuclei; `points`: no row has a polygon."""
+
+    rows: Mapping[str, Sequence[_Row]]
+    class_names: tuple[str, ...] | None
+    points: bool
+    numbers: bool
+
+
+def read(where: str, note: Note = strictly) -> Iterator[Sample]:
+    """Tiles of a folder with a table of nuclei, in natural order.
+
+    Raises:
+        UserError: no such folder, no table in it, a column is missing, a tile that is not there, an id twice; and,
+            through `note`, what is no number, no polygon or no class. The message names file and line.
+    """
+    root = existing_folder(where, f"a folder with images/ and {TABLE}")
+    file, images = _file(root), first_files(root, IMAGES, IMAGE_SUFFIXES)
+    meta = read_meta(root, images)
+    table = _table(_rows(file), images, meta, file)
+
+    def sample(name: str) -> Sample:
+        return _sample(name, images[name], table, meta, f"csv/{root.resolve().name}/{name}")
+
+    yield from each_tile(sample, images, note)
+
+
+def write(samples: Iterable[Sample], folder: Path | str, overwrite: bool = False) -> int:
+    """Write samples with a table of their nuclei; see formats/tile_files.py for what is raised."""
+    return write_folder(samples, folder, overwrite, _write, by_name=True)
+
+
+def _write(folder: Path, samples: Iterator[Sample]) -> None:
+    with (folder / TABLE).open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(COLUMNS)
+        for sample in samples:
+            put_image(folder, sample)
+            words = ("", *sample.class_names)
+            for number, (kind, measures) in enumerate(_nuclei(sample), start=1):
+                table.writerow([sample.sample_id, number, words[kind], *measures])
+
+
+def _nuclei(sample: Sample) -> Iterator[tuple[int, tuple[Any, ...]]]:
+    """Class, and x, y, area in px and um2, polygon of each nucleus; of each point, where there are but points."""
+    if sample.labelled_as == "points" and sample.points and not len(sample.classes):
+        corners: list[list[float]] = (sample.points.xy.astype(float) + 0.5).tolist()
+        for (x, y), kind in zip(corners, sample.points.classes.tolist(), strict=True):
+            yield kind, (x, y, "", "", "")
+        return
+    sums = pixel_sums(*label_map(sample.instances))[1:]
+    middles, areas = (sums[:, 1:3] / sums[:, :1] + 0.5).tolist(), sums[:, 0].tolist()
+    nuclei = zip(sample.classes.tolist(), middles, areas, trace(sample.instances), strict=True)
+    for kind, (x, y), area, polygons in nuclei:
+        um2 = "" if sample.mpp is None else round(area * sample.mpp**2, 6)
+        yield kind, (round(x, 3), round(y, 3), area, um2, _wkt(polygons))
+
+
+def _wkt(polygons: Sequence[Polygon]) -> str:
+    """POLYGON, or MULTIPOLYGON where there are several; rings are closed.
+
+    Example:
+        >>> _wkt([[np.array([[0, 0], [1, 0], [0, 1]])]])
+        'POLYGON ((0 0, 1 0, 0 1, 0 0))'
+    """
+    texts = []
+    for polygon in polygons:
+        rings = [", ".join(f"{x} {y}" for x, y in [*ring.tolist(), ring[0].tolist()]) for ring in polygon]
+        texts.append("(" + ", ".join(f"({ring})" for ring in rings) + ")")
+    return f"POLYGON {texts[0]}" if len(texts) == 1 else f"MULTIPOLYGON ({', '.join(texts)})"
+
+
+def _polygons(wkt: str, where: str) -> list[list[Ring]]:
+    """The polygons of a POLYGON or MULTIPOLYGON: rings (m 2) as they stand.
+
+    Raises:
+        UserError: anything else.
+    """
+    kind, bracket, body = re.sub(r"\s*([(),])\s*", r"\1", wkt.strip()).partition("(")
+    skeleton = _RING.sub("o", bracket + body)
+    try:
+        if kind.upper() not in _SKELETONS or not _SKELETONS[kind.upper()].fullmatch(skeleton):
+            raise ValueError("neither of the two")
+        rings = [_ring(ring.split(",")) for ring in _RING.findall(bracket + body)]
+    except ValueError as error:
+        raise _bad("a POLYGON or MULTIPOLYGON of x y pairs", wkt[:60], where) from error
+    in_order = iter(rings)
+    return [list(islice(in_order, polygon.count("o"))) for polygon in skeleton.split("),(")]
+
+
+def _ring(vertices: Sequence[str]) -> Ring:
+    ring = np.array([vertex.split() for vertex in vertices], np.float64)
+    if ring.shape[1:] != (2,) or not (np.abs(ring) <= LARGEST).all():
+        raise ValueError("no pairs of finite numbers")
+    return ring
+
+
+def _file(root: Path) -> Path:
+    found = [root / TABLE] if (root / TABLE).is_file() else sorted(root.glob("*.csv"))
+    if len(found) != 1:
+        raise nothing_found(root, "table of nuclei", f"{TABLE}, or one other *.csv")
+    return found[0]
+
+
+def _rows(file: Path) -> list[_Row]:
+    before = csv.field_size_limit(LONGEST_FIELD)
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            header = lines.readline()
+            lines.seek(0)
+            delimiter = max(",;\t", key=header.count)
+            reader = csv.DictReader(lines, delimiter=delimiter, strict=True)
+            names = reader.fieldnames or ()
+            if not {"tile", "class"} <= set(names) or not ("polygon" in names or {"x_px", "y_px"} <= set(names)):
+                raise UserError(
+                    "not a table of nuclei",
+                    expected="columns tile, class, and polygon or x_px and y_px",
+                    got=", ".join(names) or "an empty file",
+                    where=str(file),
+                )
+            return [_row(row, number, f"{file}, line {reader.line_num}") for number, row in enumerate(reader, start=1)]
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise UserError(
+            "a broken table",
+            expected="rows of text in UTF-8",
+            got=str(error),
+            where=str(file),
+            mend="save it again as CSV UTF-8",
+        ) from error
+    finally:
+        csv.field_size_limit(before)
+
+
+def _row(row: Mapping[str | None, Any], number: int, where: str) -> _Row:
+    if None in row or None in row.values():
+        raise _bad("as many fields as the header has", "more" if None in row else "fewer", where)
+    text = row.get("id", str(number))
+    if not _is_number(text) or len(text) > 18 or int(text) == 0:
+        raise _bad("an id from 1", repr(text), where)
+    x, y, polygon = (row.get(name, "").strip() for name in ("x_px", "y_px", "polygon"))
+    return _Row(where, row["tile"], int(text), row["class"], x, y, polygon)
+
+
+def _table(rows: Sequence[_Row], images: Iterable[str], meta: Meta, file: Path) -> _Table:
+    of_tile: dict[str, dict[int, _Row]] = {name: {} for name in images}
+    for row in rows:
+        if row.tile not in of_tile:
+            raise unknown_name("tile", row.tile, of_tile, row.where)
+        if row.number in of_tile[row.tile]:
+            raise _bad("every id of a tile once", f"id {row.number} of {row.tile} again", row.where)
+        of_tile[row.tile][row.number] = row
+    words = {row.word for row in rows} - {"", UNKNOWN}
+    numbers = meta.class_names is None and bool(words) and all(map(_is_number, words))
+    highest = min(max(map(int, words)), MOST_CLASSES) if numbers else 0
+    found = [f"class {k}" for k in range(1, highest + 1)] if numbers else sorted(words, key=natural)
+    names = meta.class_names if meta.class_names is not None else named_classes(found, str(file))
+    ordered = {name: [by_id[number] for number in sorted(by_id)] for name, by_id in of_tile.items()}
+    return _Table(ordered, names, bool(rows) and not any(row.polygon for row in rows), numbers)
+
+
+def _sample(name: str, path: Path, table: _Table, meta: Meta, source: str) -> Sample:
+    image = read_image(path)
+    canvas, rows = Canvas((image.shape[0], image.shape[1])), table.rows[name]
+    kinds = [_class(row, table) for row in rows]
+    positions = [(_coordinate(row.x, row), _coordinate(row.y, row)) for row in rows]
+    lacking = [row for row in rows if not row.polygon]
+    if lacking and len(lacking) < len(rows):
+        raise _bad("a polygon for every nucleus of a tile, or for none", "none here", lacking[0].where)
+    tile = meta.tiles.get(name, Tile())
+    labelled = tile.labelled_as or meta.labelled_as or ("points" if table.points else "masks")
+    if lacking or (not rows and labelled == "points"):
+        found = _points(rows, kinds, positions, canvas.size)
+        tile = tile.model_copy(update={"points": _agreeing(found, tile, path), "labelled_as": "points"})
+        meta = meta.model_copy(update={"tiles": {name: tile}})
+    else:
+        for row, kind in zip(rows, kinds, strict=True):
+            canvas.outline(_polygons(row.polygon, row.where), kind, row.where)
+    return sample_of(name, image, canvas.label(), table.class_names, meta, source)
+
+
+def _points(
+    rows: Sequence[_Row], kinds: Sequence[int], positions: Sequence[_Position], size: tuple[int, int]
+) -> tuple[_Point, ...]:
+    """The points of a tile as meta.json has them: pixel centres at whole numbers."""
+    points = []
+    for row, kind, (x, y) in zip(rows, kinds, positions, strict=True):
+        if x is None or y is None or not (0 <= x <= size[1] and 0 <= y <= size[0]):
+            raise _bad(f"x_px in 0..{size[1]} and y_px in 0..{size[0]}", f"{row.x!r}, {row.y!r}", row.where)
+        points.append((x - 0.5, y - 0.5, kind))
+    return tuple(points)
+
+
+def _agreeing(found: tuple[_Point, ...], tile: Tile, path: Path) -> tuple[_Point, ...]:
+    """The points as meta.json has them, to the last bit, where it has them; those of the table else."""
+    if tile.points is None:
+        return found
+    told, read = (np.array(points, float).reshape(-1, 3) for points in (tile.points, found))
+    if told.shape != read.shape or np.abs(told - read).max(initial=0) > AGREE_PX:
+        raise UserError(
+            "points that meta.json has otherwise",
+            expected=f"the {len(told)} points of meta.json",
+            got=f"{len(read)} rows in the table",
+            where=str(path),
+            mend="take the points of that tile out of meta.json, if the table is right",
+        )
+    return tile.points
+
+
+def _class(row: _Row, table: _Table) -> int:
+    names = table.class_names or ()
+    if row.word == UNKNOWN and UNKNOWN not in names:
+        return 0
+    if _is_number(row.word) and (table.numbers or row.word not in names):
+        if int(row.word) > len(names):
+            raise _bad(f"a class of 0 (unknown) or 1..{len(names)}", row.word, row.where)
+        return int(row.word)
+    return class_of(row.word, table.class_names, row.where)
+
+
+def _coordinate(text: str, row: _Row) -> float | None:
+    """A number, or None where there is none.
+
+    Raises:
+        UserError: a text that is no finite number.
+    """
+    if not text:
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise _bad("finite numbers, with a decimal point", repr(text), row.where)
+    return number
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()
+
+
+def _bad(expected: str, got: str, where: str) -> UserError:
+    return UserError("a bad row", expected=expected, got=got, where=where, mend="correct the table")
