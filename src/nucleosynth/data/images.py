@@ -65,11 +65,11 @@ def read_npy(path: Path) -> NDArray[Any]:
         UserError: not a NumPy file, truncated, or an array of Python objects.
     """
     try:
-        # Mapped first: a header that claims more than the file holds is refused before memory is asked for.
-        array: NDArray[Any] = np.array(np.load(path, mmap_mode="r", allow_pickle=False))
-    except (ValueError, EOFError, OSError) as error:
+        # Mapped: a header that claims more than the file holds is refused before memory is asked for.
+        mapped: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # NumPy's parser of headers raises errors of many kinds for damaged ones
         raise broken(str(path), "a NumPy array (.npy) of numbers", str(error)) from error
-    return array
+    return np.array(mapped)
 
 
 def decode(data: bytes, where: str) -> NDArray[Any]:
