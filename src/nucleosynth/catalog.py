@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from nucleosynth.errors import unknown_name
 
-Kind = Literal["verb", "data set", "class scheme", "format", "method", "judge", "metric"]
+Kind = Literal["verb", "data set", "class scheme", "format", "method", "encoder", "judge", "metric"]
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,19 @@ CATALOG: dict[Kind, tuple[Entry, ...]] = {
     "verb": (
         Entry("demo", "verbs.demo:demo", "the whole street on drawn tissue, offline: pairs, judges, report"),
         Entry("list", "verbs.list:list", "what there is: methods, data sets, formats, metrics"),
-        Entry("inspect", "verbs.inspect:inspect", "images, nuclei, classes, sizes, sources; a contact sheet"),
+        Entry(
+            "inspect",
+            "verbs.inspect:inspect",
+            "images, nuclei, classes, sizes, stain, tiles that are there twice; a contact sheet",
+        ),
+        Entry("validate", "verbs.validate:validate", "every problem of the data, and how to mend it"),
         Entry("convert", "verbs.convert:convert", "data of any kind into a store or another format"),
+        Entry("tiles", "verbs.tiles:tiles", "windows of one size at one resolution, cut from tiles of any"),
+        Entry(
+            "subset",
+            "verbs.subset:subset",
+            "the windows that hold a share of the labelled nuclei, by clusters or drawn",
+        ),
         Entry("fit", "verbs.fit:fit", "train a method on labelled tiles"),
         Entry("generate", "verbs.generate:generate", "make pairs, or the missing side of given points, labels, images"),
         Entry("score", "verbs.score:score", "compare predicted with true nuclei"),
@@ -48,13 +59,6 @@ CATALOG: dict[Kind, tuple[Entry, ...]] = {
             "CoNSeP: 41 H&E tiles of colon, 1000^2 at 40x, 7 classes",
             "Graham et al., HoVer-Net, Medical Image Analysis 2019",
             "cite the paper",
-        ),
-        Entry(
-            "pannuke",
-            "data.pannuke:read",
-            "PanNuke: 7901 H&E tiles of 19 tissues, 256^2 at 40x, 5 classes, 3 folds; arrays or Parquet files",
-            "Gamper et al., PanNuke Dataset Extension, Insights and Baselines, arXiv:2003.10778",
-            "CC BY-NC-SA 4.0",
         ),
         Entry(
             "dsb2018",
@@ -97,6 +101,13 @@ CATALOG: dict[Kind, tuple[Entry, ...]] = {
             "NuInsSeg: 665 H&E tiles of 31 human and mouse organs, 512^2, no classes",
             "Mahbod et al., NuInsSeg, Scientific Data 2024",
             "CC BY 4.0",
+        ),
+        Entry(
+            "pannuke",
+            "data.pannuke:read",
+            "PanNuke: 7901 H&E tiles of 19 tissues, 256^2 at 40x, 5 classes, 3 folds; arrays or Parquet files",
+            "Gamper et al., PanNuke Dataset Extension, Insights and Baselines, arXiv:2003.10778",
+            "CC BY-NC-SA 4.0",
         ),
         Entry(
             "puma",
@@ -157,6 +168,20 @@ CATALOG: dict[Kind, tuple[Entry, ...]] = {
             "one flow over image and label: every direction, few steps",
             "nucleosynth",
             "Apache-2.0",
+        ),
+    ),
+    "encoder": (
+        Entry(
+            "texture",
+            "encoders.texture:load",
+            "stain, gradients and layout of a tile; no weights; the embedded default",
+        ),
+        Entry(
+            "resnet50",
+            "encoders.backbone:load",
+            "pooled features of ResNet-50 trained on ImageNet; weights from the torch hub cache or a file",
+            "He et al., Deep residual learning, CVPR 2016",
+            "BSD-3-Clause",
         ),
     ),
     "judge": (
