@@ -24,7 +24,20 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_VERBS = ("demo", "list", "inspect", "validate", "convert", "tiles", "subset", "fit", "generate", "score", "study", "cost")
+_VERBS = (
+    "demo",
+    "list",
+    "inspect",
+    "validate",
+    "convert",
+    "tiles",
+    "subset",
+    "fit",
+    "generate",
+    "score",
+    "study",
+    "cost",
+)
 _MODULES = {
     "Sample": "sample",
     "Layout": "sample",

@@ -284,7 +284,7 @@ CASES = [
     Case("csv", "id twice", "every id of a tile once", _csv("tile_0,2,", "tile_0,1,")),
     Case("csv", "id 0", "an id from 1", _csv("tile_0,2,", "tile_0,0,")),
     Case("csv", "tile that is not there", "unknown tile", _csv("tile_0,2,", "tile_9,2,")),
-    Case("csv", "no column of classes", "not a table of nuclei", _csv("tile,id,class", "tile,id,klass")),
+    Case("csv", "no column of classes", "not the table", _csv("tile,id,class", "tile,id,klass")),
     Case("csv", "byte order mark", "", lambda r: prefixed(r, "nuclei.csv", b"\xef\xbb\xbf")),
     Case("csv", "Windows lines", "", lambda r: windows_lines(r, "nuclei.csv")),
     Case("csv", "semicolons", "", _semicolons),

@@ -17,6 +17,7 @@ from hypothesis.extra.numpy import arrays
 
 from drawn import CLASS_NAMES, assert_same, drawn_sample, full_sample
 from nucleosynth import catalog
+from nucleosynth.data.findings import REPAIRS
 from nucleosynth.errors import UserError
 from nucleosynth.sample import Layout, Sample, without_gaps
 
@@ -100,6 +101,11 @@ def test_nuclei_of_unknown_type_are_held_or_refused(name: str, tmp_path: Path) -
     sample = drawn_sample(0)
     assert not sample.classes.all()
     assert_held(name, [sample], tmp_path / "out", "unknown type")
+
+
+def test_what_is_known_of_the_quality_comes_back_whole(name: str, tmp_path: Path) -> None:
+    quality = {"ratio": float("inf"), "none": None, "list": [1, {"none": None}], REPAIRS: {"px mended": 3}}
+    assert_held(name, [known(drawn_sample(0, quality=quality))], tmp_path / "out")
 
 
 @pytest.mark.parametrize("shape", SHAPES)

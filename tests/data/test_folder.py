@@ -276,8 +276,8 @@ class TestRefused:
 
     def test_bad_header(self, tmp_path: Path) -> None:
         put(tmp_path, "a")
-        (tmp_path / "classes.csv").write_text("name;id;class\n")
-        self.refuse(tmp_path, "not a list of classes", "classes.csv")
+        (tmp_path / "classes.csv").write_text("name;id;klass\n")
+        self.refuse(tmp_path, "not the table that is wanted", "classes.csv")
 
     @pytest.mark.parametrize(
         ("meta", "message"),

@@ -127,9 +127,9 @@ def test_a_tile_without_a_row_and_a_row_without_a_tile_are_told(tmp_path: Path) 
         ("Filename,Source,Split\nglas_1,testB_10,4\n", r"a bad row(.|\n)*line 2"),
         ("Filename,Source,Split\nglas_1,testB_10\n", r"a bad row(.|\n)*line 2"),
         ("Filename,Source,Split\nglas_1,a,1\nglas_1,a,2\n", r"a bad row(.|\n)*line 3"),
-        ("name;split\nglas_1;1\n", "not Lizard's table"),
-        ("", "not Lizard's table"),
-        (b"Filename,Source,Split\nglas_1,\xff\xfe,1\n", "a broken file"),
+        ("name;split\nglas_1;1\n", "not the table that is wanted"),
+        ("", "not the table that is wanted"),
+        (b"Filename,Source,Split\nglas_1,\xff\xfe,1\n", "a broken table"),
     ],
 )
 def test_a_table_of_folds_that_cannot_be_right_is_refused(tmp_path: Path, text: str | bytes, message: str) -> None:

@@ -82,7 +82,7 @@ def test_a_missing_label_is_told_and_the_summed_one_not_taken(tmp_path: Path) ->
     found: list[Finding] = []
     assert len(list(read(str(tmp_path), found.append))) == 2
     assert [finding.kind for finding in found] == ["missing"] * 2
-    assert "label masks modify" in found[0].mend
+    assert "human_bladder_01" in found[0].mend
 
 
 def test_another_folder_is_refused(tmp_path: Path) -> None:

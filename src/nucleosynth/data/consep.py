@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from nucleosynth.data.files import both, existing_folder
 from nucleosynth.data.findings import Note, each_tile, strictly
 from nucleosynth.data.images import ids, read_image
 from nucleosynth.data.matlab import read_mat
-from nucleosynth.data.reader import both, existing_folder
 from nucleosynth.errors import UserError
 from nucleosynth.sample import Sample, renumbered
 

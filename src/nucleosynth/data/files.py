@@ -1,11 +1,11 @@
 """Where files lie: folders that must be there, files by name in natural order, images paired with labels.
 
-A file is found by what a person would call it: its path below the folder, without suffix. Nothing outside the folder is
-ever read, whatever a link says.
+A file is found by what a person would call it: its path below the folder, without suffix; or, in releases that come
+differently nested, its name alone. Nothing outside the folder is ever read, whatever a link says.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from nucleosynth.data.findings import Finding, Note
@@ -86,17 +86,51 @@ def whole(path: Path, folder: Path) -> bytes:
         raise UserError("a file that cannot be read", expected="a file", got=str(error), where=str(path)) from error
 
 
+def stem(path: Path) -> str:
+    """The name of a file without its suffix: how most releases name a tile."""
+    return path.stem
+
+
+def anywhere(root: Path, suffixes: Iterable[str], name_of: Callable[[Path], str] = stem) -> dict[str, Path]:
+    """The file of each tile below a folder, in natural order of names; of several suffixes the earliest is taken.
+
+    Folders of overlays (images with the outlines drawn in, as some releases add them) are passed over.
+
+    Raises:
+        UserError: two files of one suffix are of one tile; a link that leads out of the folder.
+    """
+    found: dict[str, Path] = {}
+    for suffix in suffixes:
+        of_kind: dict[str, Path] = {}
+        for path in named_files(root, (suffix,)).values():
+            if "overlay" in path.parent.name.lower():
+                continue
+            before = of_kind.setdefault(name_of(path), path)
+            if before != path:
+                raise UserError(
+                    "two files of one tile",
+                    expected=f"one {suffix} file for {name_of(path)!r}",
+                    got=f"{before.relative_to(root)} and {path.relative_to(root)}",
+                    where=str(root),
+                    mend="give the folder that holds one copy of the data set alone",
+                )
+        found = of_kind | found
+    return {name: found[name] for name in sorted(found, key=natural)}
+
+
+def paired(images: Mapping[str, Path], labels: Mapping[str, Path], note: Note) -> dict[str, tuple[Path, Path]]:
+    """Image and label of each tile, in the order of the images; a file without its partner is noted as missing it."""
+    for name, path in images.items():
+        if name not in labels:
+            note(Finding("missing", str(path), "its label is not there", f"look for the label of {name}"))
+    for name, path in labels.items():
+        if name not in images:
+            note(Finding("missing", str(path), "its image is not there", f"look for the image of {name}"))
+    return {name: (path, labels[name]) for name, path in images.items() if name in labels}
+
+
 def both(
     images: Path, image_suffixes: Iterable[str], labels: Path, label_suffixes: Iterable[str], note: Note
 ) -> dict[str, tuple[Path, Path]]:
-    """Image and label by name, in natural order of names; a file without its partner is noted as missing it.
-
-    A folder that is not there is empty.
-    """
-    found, named = named_files(images, image_suffixes), named_files(labels, label_suffixes)
-    for name in [*found, *(name for name in named if name not in found)]:
-        if name not in named:
-            note(Finding("missing", str(found[name]), "its label is not there", f"look for {name} in {labels.name}"))
-        elif name not in found:
-            note(Finding("missing", str(named[name]), "its image is not there", f"look for {name} in {images.name}"))
-    return {name: (path, named[name]) for name, path in found.items() if name in named}
+    """Image and label of each tile in two folders; see `paired`. A folder that is not there is empty."""
+    return paired(named_files(images, image_suffixes), named_files(labels, label_suffixes), note)

@@ -14,7 +14,6 @@ named: name the slide or patient wherever several tiles come from one, for split
 Names, classes and settings are checked before the first tile is yielded; pixels as they are read.
 """
 
-import csv
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -22,10 +21,11 @@ from pathlib import Path
 
 import numpy as np
 
+from nucleosynth.data.files import existing_folder, named_files
 from nucleosynth.data.findings import Note, each_tile, strictly
-from nucleosynth.data.images import IMAGE_SUFFIXES, LABEL_SUFFIXES, ids, named_files, read_image, read_map, read_npy
+from nucleosynth.data.images import IMAGE_SUFFIXES, LABEL_SUFFIXES, ids, read_image, read_map, read_npy
 from nucleosynth.data.meta import Meta, read_meta, said_of
-from nucleosynth.data.reader import existing_folder
+from nucleosynth.data.tables import read_table
 from nucleosynth.errors import UserError, unknown_name
 from nucleosynth.sample import Classes, Sample, renumbered
 
@@ -95,15 +95,10 @@ def _read_classes(root: Path, images: Mapping[str, Path], class_names: tuple[str
 
 
 def _read_csv(path: Path, images: Mapping[str, Path], class_names: tuple[str, ...] | None) -> FolderClasses:
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        if reader.fieldnames is None or not {"name", "id", "class"} <= set(reader.fieldnames):
-            got = ",".join(reader.fieldnames or ())
-            raise UserError("not a list of classes", expected="the header name,id,class", got=got, where=str(path))
-        rows = [
-            (f"{path}, line {reader.line_num}", row["name"].replace("\\", "/"), row["id"], row["class"])
-            for row in reader
-        ]
+    rows = [
+        (where, row["name"].replace("\\", "/"), row["id"], row["class"])
+        for where, row in read_table(path, path.parent, ("name", "id", "class")).rows
+    ]
     words = {word for _, _, _, word in rows if not word.isdigit() and word not in ("", UNKNOWN)}
     largest = max((int(word) for _, _, _, word in rows if word.isdigit()), default=0)
     names = class_names or tuple(sorted(words)) or _numbered(largest)

@@ -18,8 +18,6 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from nucleosynth.data.files import named_files as named_files
-from nucleosynth.data.files import natural as natural
 from nucleosynth.errors import UserError
 from nucleosynth.sample import Image, Instances
 

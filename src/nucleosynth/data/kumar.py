@@ -21,11 +21,10 @@ from typing import NamedTuple
 import numpy as np
 
 from nucleosynth.data.aperio import read_outlines
+from nucleosynth.data.files import anywhere, existing_folder, paired
 from nucleosynth.data.findings import REPAIRS, Finding, Note, each_tile, strictly
 from nucleosynth.data.images import ids, read_image
 from nucleosynth.data.matlab import read_mat
-from nucleosynth.data.nested import anywhere, paired
-from nucleosynth.data.reader import existing_folder
 from nucleosynth.errors import UserError
 from nucleosynth.instances.canvas import Label
 from nucleosynth.sample import Sample

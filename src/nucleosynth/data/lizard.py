@@ -12,7 +12,6 @@ told; these stay sources of their own, for the folds are official. That the cons
 PanNuke's is told too. A tile that info.csv does not list is left out: it could be of any fold.
 """
 
-import csv
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping
 from functools import partial
@@ -21,12 +20,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from nucleosynth.data.files import anywhere, existing_folder, paired
 from nucleosynth.data.findings import REPAIRS, Finding, Note, each_tile, strictly
-from nucleosynth.data.images import broken, ids, read_image
+from nucleosynth.data.images import ids, read_image
 from nucleosynth.data.matlab import read_mat
-from nucleosynth.data.nested import anywhere, paired
-from nucleosynth.data.reader import existing_folder
 from nucleosynth.data.schemes import LIZARD
+from nucleosynth.data.tables import read_table
 from nucleosynth.errors import UserError
 from nucleosynth.instances.canvas import Label
 from nucleosynth.sample import Sample
@@ -94,7 +93,7 @@ def _rows(root: Path, names: Iterable[str], there: Container[str], note: Note) -
     if len(tables) > 1:
         got = " and ".join(str(path.relative_to(root)) for path in tables)
         raise UserError("two files say the same", expected=f"one {INFO}", got=got, where=str(root), mend="remove one")
-    rows = _read_info(tables[0])
+    rows = _read_info(tables[0], root)
     for name in names:
         if name not in rows:
             told = "no row for a tile, left out, for its fold is not known"
@@ -106,29 +105,20 @@ def _rows(root: Path, names: Iterable[str], there: Container[str], note: Note) -
     return {name: rows[name] for name in names if name in rows}
 
 
-def _read_info(path: Path) -> dict[str, _Row]:
+def _read_info(path: Path, root: Path) -> dict[str, _Row]:
     rows: dict[str, _Row] = {}
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, skipinitialspace=True)
-            if not {"Filename", "Split"} <= set(reader.fieldnames or ()):
-                got = ",".join(reader.fieldnames or ()) or "an empty file"
-                raise UserError("not Lizard's table", expected="Filename,Source,Split", got=got, where=str(path))
-            for row in reader:
-                name, split = ((row[column] or "").strip() for column in ("Filename", "Split"))
-                name = name.removesuffix(".png")
-                if not name or name in rows or split not in ("1", "2", "3"):
-                    raise UserError(
-                        "a bad row",
-                        expected="one row for each tile, Split 1, 2 or 3",
-                        got=f"{name!r} of split {split!r}" + (" again" if name in rows else ""),
-                        where=f"{path}, line {reader.line_num}",
-                        mend=f"copy {INFO} again",
-                    )
-                slide, mark, _ = (row.get("Source") or "").partition(_SLIDE_ENDS)
-                rows[name] = _Row(f"fold{split}", slide.strip() if mark else "")
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise broken(str(path), "a table of text", str(error)) from error
+    for where, row in read_table(path, root, ("Filename", "Source", "Split")).rows:
+        name, split = row["Filename"].strip().removesuffix(".png"), row["Split"].strip()
+        if not name or name in rows or split not in ("1", "2", "3"):
+            raise UserError(
+                "a bad row",
+                expected="one row for each tile, Split 1, 2 or 3",
+                got=f"{name!r} of split {split!r}" + (" again" if name in rows else ""),
+                where=where,
+                mend=f"copy {INFO} again",
+            )
+        slide, mark, _ = row["Source"].partition(_SLIDE_ENDS)
+        rows[name] = _Row(f"fold{split}", slide.strip() if mark else "")
     return rows
 
 

@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from functools import partial
 
 from nucleosynth.data import kumar
+from nucleosynth.data.files import existing_folder
 from nucleosynth.data.findings import Note, each_tile, strictly
-from nucleosynth.data.reader import existing_folder
 from nucleosynth.errors import UserError
 from nucleosynth.sample import Sample
 

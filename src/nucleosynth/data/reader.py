@@ -14,8 +14,6 @@ from typing import Protocol
 import numpy as np
 
 from nucleosynth import catalog
-from nucleosynth.data.files import both as both
-from nucleosynth.data.files import existing_folder as existing_folder
 from nucleosynth.data.findings import Finding, Note, repairs_of, strictly
 from nucleosynth.data.schemes import scheme
 from nucleosynth.errors import UserError

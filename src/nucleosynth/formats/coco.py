@@ -24,10 +24,10 @@ import numpy as np
 from pydantic import BaseModel, Field, ValidationError
 from scipy import ndimage
 
+from nucleosynth.data.files import existing_folder, whole
 from nucleosynth.data.findings import Finding, Note, each_tile, strictly
 from nucleosynth.data.images import read_image
 from nucleosynth.data.meta import META, Meta, read_meta
-from nucleosynth.data.reader import existing_folder
 from nucleosynth.errors import UserError
 from nucleosynth.formats.tile_files import (
     class_of,
@@ -99,7 +99,7 @@ def read(where: str, note: Note = strictly) -> Iterator[Sample]:
     """
     root = existing_folder(where, f"a folder with images/ and {ANNOTATIONS}")
     files = _files(root)
-    documents = {file: _document(file) for file in files}
+    documents = {file: _document(file, root) for file in files}
     tiles: dict[str, _Tile] = {}
     for file, document in documents.items():
         split = _split(file) if len(files) > 1 else ""
@@ -177,7 +177,7 @@ def _masks(sample: Sample) -> Iterator[tuple[int, int, Any]]:
 
 def _files(root: Path) -> list[Path]:
     """The annotation files of a folder; instances_*.json alone where there are such, as COCO itself has others too."""
-    if (root / ANNOTATIONS).is_file():
+    if (root / ANNOTATIONS).exists():
         return [root / ANNOTATIONS]
     found = sorted(path for path in root.glob("*.json") if path.name != META)
     found = found if len(found) == 1 else sorted((root / "annotations").glob("*.json"))
@@ -192,9 +192,9 @@ def _split(file: Path) -> str:
     return re.sub(r"^(instances|annotations)_|\d+$", "", file.stem) or file.stem
 
 
-def _document(file: Path) -> _Document:
+def _document(file: Path, root: Path) -> _Document:
     try:
-        document = _Document.model_validate_json(file.read_bytes().removeprefix(b"\xef\xbb\xbf"))
+        document = _Document.model_validate_json(whole(file, root).removeprefix(b"\xef\xbb\xbf"))
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         got = f"{'.'.join(map(str, first['loc']))}: {first['msg']}".removeprefix(": ")

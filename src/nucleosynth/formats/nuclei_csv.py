@@ -26,10 +26,11 @@ from typing import Any
 import numpy as np
 
 from nucleosynth.conditions.structure import label_map, pixel_sums
+from nucleosynth.data.files import existing_folder, natural
 from nucleosynth.data.findings import Note, each_tile, strictly
-from nucleosynth.data.images import IMAGE_SUFFIXES, natural, read_image
+from nucleosynth.data.images import IMAGE_SUFFIXES, read_image
 from nucleosynth.data.meta import Meta, Tile, read_meta
-from nucleosynth.data.reader import existing_folder
+from nucleosynth.data.tables import read_table
 from nucleosynth.errors import UserError, unknown_name
 from nucleosynth.formats.tile_files import (
     IMAGES,
@@ -50,7 +51,6 @@ from nucleosynth.sample import Sample
 TABLE = "nuclei.csv"
 COLUMNS = ("tile", "id", "class", "x_px", "y_px", "area_px", "area_um2", "polygon")
 UNKNOWN = "unknown"
-LONGEST_FIELD = 1 << 30
 AGREE_PX = 1e-6
 """What a point's coordinates in the table and in meta.json may differ by: the table's are rounded."""
 _RING = re.compile(r"\(([^()]*)\)")
@@ -172,49 +172,30 @@ def _ring(vertices: Sequence[str]) -> Ring:
 
 
 def _file(root: Path) -> Path:
-    found = [root / TABLE] if (root / TABLE).is_file() else sorted(root.glob("*.csv"))
+    found = [root / TABLE] if (root / TABLE).exists() else sorted(root.glob("*.csv"))
     if len(found) != 1:
         raise nothing_found(root, "table of nuclei", f"{TABLE}, or one other *.csv")
     return found[0]
 
 
 def _rows(file: Path) -> list[_Row]:
-    before = csv.field_size_limit(LONGEST_FIELD)
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            header = lines.readline()
-            lines.seek(0)
-            delimiter = max(",;\t", key=header.count)
-            reader = csv.DictReader(lines, delimiter=delimiter, strict=True)
-            names = reader.fieldnames or ()
-            if not {"tile", "class"} <= set(names) or not ("polygon" in names or {"x_px", "y_px"} <= set(names)):
-                raise UserError(
-                    "not a table of nuclei",
-                    expected="columns tile, class, and polygon or x_px and y_px",
-                    got=", ".join(names) or "an empty file",
-                    where=str(file),
-                )
-            return [_row(row, number, f"{file}, line {reader.line_num}") for number, row in enumerate(reader, start=1)]
-    except (csv.Error, UnicodeDecodeError) as error:
+    table = read_table(file, file.parent, ("tile", "class"))
+    if "polygon" not in table.columns and not {"x_px", "y_px"} <= set(table.columns):
         raise UserError(
-            "a broken table",
-            expected="rows of text in UTF-8",
-            got=str(error),
+            "not a table of nuclei",
+            expected="columns tile, class, and polygon or x_px and y_px",
+            got=", ".join(table.columns),
             where=str(file),
-            mend="save it again as CSV UTF-8",
-        ) from error
-    finally:
-        csv.field_size_limit(before)
+        )
+    return [_row(row, number, where) for number, (where, row) in enumerate(table.rows, start=1)]
 
 
-def _row(row: Mapping[str | None, Any], number: int, where: str) -> _Row:
-    if None in row or None in row.values():
-        raise _bad("as many fields as the header has", "more" if None in row else "fewer", where)
+def _row(row: Mapping[str, str], number: int, where: str) -> _Row:
     text = row.get("id", str(number))
     if not _is_number(text) or len(text) > 18 or int(text) == 0:
         raise _bad("an id from 1", repr(text), where)
     x, y, polygon = (row.get(name, "").strip() for name in ("x_px", "y_px", "polygon"))
-    return _Row(where, row["tile"], int(text), row["class"], x, y, polygon)
+    return _Row(where, row["tile"].replace("\\", "/"), int(text), row["class"], x, y, polygon)
 
 
 def _table(rows: Sequence[_Row], images: Iterable[str], meta: Meta, file: Path) -> _Table:

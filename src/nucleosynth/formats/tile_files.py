@@ -16,12 +16,12 @@ from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Protocol
 
+from nucleosynth.data.files import existing_folder, named_files, natural
 from nucleosynth.data.findings import REPAIRS, Note, each_tile, strictly
 from nucleosynth.data.folder import same_names
-from nucleosynth.data.images import IMAGE_SUFFIXES, encode_image, named_files, natural, read_image
+from nucleosynth.data.images import IMAGE_SUFFIXES, encode_image, read_image
 from nucleosynth.data.meta import META, Meta, Tile, read_meta, said_of, tile_of
 from nucleosynth.data.new_folder import new_folder
-from nucleosynth.data.reader import existing_folder
 from nucleosynth.data.rows import other_classes
 from nucleosynth.errors import UserError, unknown_name
 from nucleosynth.instances.canvas import Label
