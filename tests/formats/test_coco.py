@@ -138,7 +138,9 @@ def test_cocos_own_layout_has_splits_and_other_files(tmp_path: Path) -> None:
     put(tmp_path, {}, "annotations/instances_train2017.json", "train2017/a.png")
     put(tmp_path, {"annotations": [annotation()]}, "annotations/instances_val2017.json", "val2017/a.png")
     put(tmp_path, {}, "annotations/captions_val2017.json", None)
-    train, val = read(str(tmp_path))
+    found: list[Finding] = []
+    train, val = read(str(tmp_path), found.append)
+    assert [(finding.kind, finding.where[-22:]) for finding in found] == [("left out", "/captions_val2017.json")]
     assert [(tile.sample_id, tile.split) for tile in (train, val)] == [("train2017/a", "train"), ("val2017/a", "val")]
     assert len(val.classes) == 1
 
@@ -148,6 +150,13 @@ def test_one_file_of_any_name_is_found_and_tells_no_split(tmp_path: Path, file: 
     put(tmp_path, {}, file, "a.png")
     (tile,) = read(str(tmp_path))
     assert tile.split == ""
+
+
+def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
+    put(tmp_path, {})
+    file = tmp_path / "annotations.json"
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    assert len(list(read(str(tmp_path)))) == 1
 
 
 def test_backslashes_are_folders(tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ def test_a_file_without_types_among_others_has_unknown_ones(tmp_path: Path) -> N
 
 def test_a_nucleus_of_several_types_takes_the_most_frequent_and_is_counted(tmp_path: Path) -> None:
     types = TYPE_MAP.copy()
-    types[2, 2:8], types[10, 3] = 2, 0
+    types[2, 2:8], types[10, 3], types[0, :5] = 2, 0, 1
     put(tmp_path, np.stack([INST_MAP, types], axis=2))
     (tile,) = read(str(tmp_path))
     assert (tile.classes.tolist(), tile.quality[REPAIRS]) == ([1, 2, 3], {SEVERAL: 2})

@@ -98,7 +98,7 @@ def read(where: str, note: Note = strictly) -> Iterator[Sample]:
             a broken image, or one of another size than is stated.
     """
     root = existing_folder(where, f"a folder with images/ and {ANNOTATIONS}")
-    files = _files(root)
+    files = _files(root, note)
     documents = {file: _document(file, root) for file in files}
     tiles: dict[str, _Tile] = {}
     for file, document in documents.items():
@@ -175,16 +175,19 @@ def _masks(sample: Sample) -> Iterator[tuple[int, int, Any]]:
         yield window[0].start, window[1].start, sample.instances[window] == number
 
 
-def _files(root: Path) -> list[Path]:
+def _files(root: Path, note: Note) -> list[Path]:
     """The annotation files of a folder; instances_*.json alone where there are such, as COCO itself has others too."""
-    if (root / ANNOTATIONS).exists():
+    if (root / ANNOTATIONS).is_file():
         return [root / ANNOTATIONS]
     found = sorted(path for path in root.glob("*.json") if path.name != META)
     found = found if len(found) == 1 else sorted((root / "annotations").glob("*.json"))
-    found = [path for path in found if path.name.startswith("instances")] or found
     if not found:
         raise nothing_found(root, "COCO annotations", f"{ANNOTATIONS}, one other *.json, or annotations/*.json")
-    return found
+    of_instances = [path for path in found if path.name.startswith("instances")] or found
+    for path in found:
+        if path not in of_instances:
+            note(Finding("left out", str(path), "annotations of something else than instances"))
+    return of_instances
 
 
 def _split(file: Path) -> str:
