@@ -177,7 +177,7 @@ def _masks(sample: Sample) -> Iterator[tuple[int, int, Any]]:
 
 def _files(root: Path, note: Note) -> list[Path]:
     """The annotation files of a folder; instances_*.json alone where there are such, as COCO itself has others too."""
-    if (root / ANNOTATIONS).is_file():
+    if (root / ANNOTATIONS).exists():
         return [root / ANNOTATIONS]
     found = sorted(path for path in root.glob("*.json") if path.name != META)
     found = found if len(found) == 1 else sorted((root / "annotations").glob("*.json"))
