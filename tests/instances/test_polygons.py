@@ -9,9 +9,16 @@ from numpy.testing import assert_array_equal
 from shapely.geometry import MultiPolygon
 from shapely.geometry import Polygon as Shape
 
-from nucleosynth.instances.polygons import area, fill, trace, trace_mask
+from nucleosynth.instances.polygons import Ring, fill, trace, trace_mask
+from nucleosynth.sample import renumbered
 
 MASKS = arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9))).filter(lambda mask: bool(mask.any()))
+
+
+def area(ring: Ring) -> float:
+    """Signed: positive for a ring that runs clockwise as seen (y down)."""
+    x, y = ring.T.astype(float)
+    return float((x * np.roll(y, -1) - np.roll(x, -1) * y).sum() / 2)
 
 
 def placed(mask: np.ndarray, top: int, left: int, size: tuple[int, int]) -> np.ndarray:
@@ -85,3 +92,22 @@ def test_what_lies_outside_is_cut_and_told() -> None:
     assert_array_equal(filled.mask, np.ones((2, 2), bool))
     assert not fill([[ring + 100]], (10, 10)).mask.any()
     assert not fill([[np.array([[0, 0], [10, 0], [10, 10], [0, 10]])]], (10, 10)).beyond
+
+
+@settings(deadline=None)
+@given(arrays(np.int32, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.integers(0, 3)))
+def test_touching_nuclei_are_traced_apart(instances: np.ndarray) -> None:
+    instances, _ = renumbered(instances)
+    traced = trace(instances)
+    assert len(traced) == instances.max()
+    for number, polygons in enumerate(traced, start=1):
+        filled = fill(polygons, instances.shape)
+        assert_array_equal(placed(filled.mask, filled.top, filled.left, instances.shape), instances == number)
+
+
+def test_a_nucleus_of_many_specks_is_filled_in_time() -> None:
+    specks = np.zeros((400, 400), bool)
+    specks[::3, ::3] = True
+    polygons = trace_mask(specks)
+    assert len(polygons) == specks.sum()
+    assert_array_equal(fill(polygons, specks.shape).mask, specks)

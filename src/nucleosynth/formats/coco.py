@@ -39,7 +39,7 @@ from nucleosynth.formats.tile_files import (
 )
 from nucleosynth.instances.canvas import Canvas
 from nucleosynth.instances.geojson import LARGEST
-from nucleosynth.instances.polygons import Polygon, trace_mask
+from nucleosynth.instances.polygons import Polygon, trace
 from nucleosynth.instances.rle import decode, encode, runs_of, to_text
 from nucleosynth.sample import Sample
 
@@ -155,8 +155,8 @@ def _write(folder: Path, samples: Iterator[Sample], polygons: bool) -> None:
 
 
 def _annotations(sample: Sample, polygons: bool) -> Iterator[dict[str, Any]]:
-    for (top, left, mask), kind in zip(_masks(sample), sample.classes.tolist(), strict=True):
-        traced = trace_mask(mask, top, left) if polygons else []
+    outlines = trace(sample.instances) if polygons else [[]] * len(sample.classes)
+    for (top, left, mask), traced, kind in zip(_masks(sample), outlines, sample.classes.tolist(), strict=True):
         segmentation: Any = [polygon[0].ravel().tolist() for polygon in traced]
         if not polygons or any(len(polygon) > 1 for polygon in traced):
             runs = encode(mask, sample.size, top, left)

@@ -10,14 +10,13 @@ Traced polygons are valid by OGC Simple Features, as QuPath's geometry library w
 themselves, holes inside, one polygon for each 4-connected part.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
-from scipy import ndimage
+from skimage import measure
 
 from nucleosynth.sample import Instances
 
@@ -52,24 +51,27 @@ def fill(polygons: Sequence[Polygon], size: tuple[int, int]) -> Filled:
         >>> fill([[square]], (4, 4)).mask
         array([[ True,  True]])
     """
-    every = np.concatenate([np.asarray(ring, np.float64).reshape(-1, 2) for polygon in polygons for ring in polygon])
+    rings = [[np.asarray(ring, np.float64).reshape(-1, 2) for ring in polygon] for polygon in polygons]
+    corners = np.array([[outer.min(axis=0), outer.max(axis=0)] for outer, *_ in rings])
     high = np.array([size[1], size[0]])
-    beyond = bool((every < 0).any() or (every > high).any())
-    first = np.floor(every.min(axis=0)).clip(0, high).astype(int)
-    last = np.ceil(every.max(axis=0)).clip(0, high).astype(int)
-    (left, top), (width, height) = first, np.maximum(last - first, 0)
+    first = np.floor(corners[:, 0]).clip(0, high).astype(int)
+    last = np.ceil(corners[:, 1]).clip(0, high).astype(int)
+    left, top = first.min(axis=0)
+    width, height = np.maximum(last.max(axis=0) - (left, top), 0)
     mask, crosses = np.zeros((height, width), bool), False
-    for polygon in polygons:
-        part = np.zeros((height, width), bool)
+    for polygon, (x, y), (right, bottom) in zip(rings, first, np.maximum(first, last), strict=True):
+        part = mask[y - top : bottom - top, x - left : right - left]
+        inside = np.ones(part.shape, bool)
         for k, ring in enumerate(polygon):
-            winding = _winding(np.ascontiguousarray(ring, np.float64).reshape(-1, 2), top, left, height, width)
+            winding = _winding(np.ascontiguousarray(ring), y, x, *part.shape)
             crosses |= bool(winding.size and (winding.max() - min(winding.min(), 0) > 1 or winding.min() < -1))
-            part = part & (winding == 0) if k else winding != 0
-        mask |= part
+            inside &= winding == 0 if k else winding != 0
+        part |= inside
+    beyond = bool((corners[:, 0] < 0).any() or (corners[:, 1] > high).any())
     return Filled(int(top), int(left), mask, crosses, beyond)
 
 
-def trace(instances: Instances) -> Iterator[list[list[Ring]]]:
+def trace(instances: Instances) -> list[list[list[Ring]]]:
     """The polygons of each nucleus of a map with ids 1..n, in the order of the ids: int32 rings along pixel edges.
 
     Outer rings run clockwise as seen (x right, y down), holes against it.
@@ -78,29 +80,24 @@ def trace(instances: Instances) -> Iterator[list[list[Ring]]]:
         >>> [nucleus[0][0].tolist() for nucleus in trace(np.array([[0, 1]], np.int32))]
         [[[1, 0], [2, 0], [2, 1], [1, 1]]]
     """
-    for number, window in enumerate(ndimage.find_objects(instances), start=1):
-        if window is not None:
-            yield trace_mask(instances[window] == number, window[0].start, window[1].start)
+    parts: NDArray[np.int32] = np.pad(measure.label(instances, connectivity=1).astype(np.int32), 1)  # type: ignore[no-untyped-call]
+    corners, begins, owners, areas = _rings(parts)
+    number_of = np.zeros(int(parts.max(initial=0)) + 1, np.int32)
+    number_of[parts[1:-1, 1:-1]] = instances
+    polygons: list[list[Ring]] = [[] for _ in number_of]
+    for start, end, owner, area in zip(begins[:-1].tolist(), begins[1:].tolist(), owners.tolist(), areas, strict=True):
+        # The outer ring is the one that runs clockwise, and stands first.
+        polygons[owner].insert(0 if area > 0 else len(polygons[owner]), corners[start:end])
+    nuclei: list[list[list[Ring]]] = [[] for _ in range(int(instances.max(initial=0)))]
+    for part in range(1, len(number_of)):
+        nuclei[number_of[part] - 1].append(polygons[part])
+    return nuclei
 
 
 def trace_mask(mask: NDArray[np.bool_], top: int = 0, left: int = 0) -> list[list[Ring]]:
     """The polygons of one nucleus: a mask (h w) whose upper left pixel stands at (top, left)."""
-    parts, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
-    corners, begins, owners = _rings(np.pad(labels, 1).astype(np.int32))
-    corners += np.array([left, top], np.int32)
-    polygons: list[list[Ring]] = [[] for _ in range(parts - 1)]
-    for start, end, owner in zip(begins[:-1].tolist(), begins[1:].tolist(), owners.tolist(), strict=True):
-        ring = corners[start:end]
-        polygon = polygons[owner - 1]
-        # The outer ring is the one that runs clockwise, and stands first.
-        polygon.insert(0 if area(ring) > 0 else len(polygon), ring)
-    return polygons
-
-
-def area(ring: Ring) -> float:
-    """Signed area in px: positive for a ring that runs clockwise as seen (y down)."""
-    x, y = np.asarray(ring, np.float64).T
-    return float((x * np.roll(y, -1) - np.roll(x, -1) * y).sum() / 2)
+    (nucleus,) = trace(mask.astype(np.int32))
+    return [[ring + np.array([left, top], np.int32) for ring in polygon] for polygon in nucleus]
 
 
 @njit(cache=True)
@@ -127,58 +124,68 @@ def _winding(ring: NDArray[np.float64], top: int, left: int, height: int, width:
 
 
 @njit(cache=True)
-def _rings(labels: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
-    """All rings of a padded map of 4-connected parts: corners (m 2) x, y; where each ring begins; the part it bounds.
+def _rings(
+    parts: NDArray[np.int32],
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.float64]]:
+    """All rings of a padded map of 4-connected parts: corners (m 2) x, y; where each ring begins (and the last ends);
+    the part that it bounds; its signed area in px, positive where it runs clockwise as seen.
 
     Edges run with their part on the right. A walk turns right where it can, so it stays with its part where two meet at
     a corner; a loop that comes back to a corner of the walk is cut off as a ring of its own.
     """
-    edges = _edges(labels)
-    stack = np.empty((labels.size, 2), np.int32)
-    place = np.full(labels.shape, -1, np.int32)
-    corners, begins, owners = [(0, 0)], [0], [0]
-    for top in range(1, labels.shape[0]):
-        for left in range(1, labels.shape[1]):
+    edges = _edges(parts)
+    stack = np.empty((parts.size, 2), np.int32)
+    place = np.full(parts.shape, -1, np.int32)
+    corners, begins, owners, areas = [(0, 0)], [0], [0], [0.0]
+    for top in range(1, parts.shape[0]):
+        for left in range(1, parts.shape[1]):
             while edges[top, left]:
                 # The first corner of a ring in reading order is a turn.
                 y, x, depth, before = top, left, 0, -1
-                owner, heading = _leaving(edges, labels, y, x, 0, 0)
+                owner, heading = _leaving(edges, parts, y, x, 0, 0)
                 while heading >= 0:
                     if heading != before:
                         if place[y, x] >= 0:
                             begins.append(len(corners))
                             owners.append(owner)
-                            depth = _cut_off(stack, place, place[y, x], depth, corners)
+                            start = place[y, x]
+                            areas.append(_cut_off(stack, place, start, depth, corners))
+                            depth = start
                         stack[depth, 0], stack[depth, 1], place[y, x] = y, x, depth
                         depth += 1
                     edges[y, x] ^= 1 << heading
                     y += (heading == 1) - (heading == 3)
                     x += (heading == 0) - (heading == 2)
                     before = heading
-                    _, heading = _leaving(edges, labels, y, x, before + 1, owner)
+                    _, heading = _leaving(edges, parts, y, x, before + 1, owner)
                 begins.append(len(corners))
                 owners.append(owner)
-                _cut_off(stack, place, 0, depth, corners)
+                areas.append(_cut_off(stack, place, 0, depth, corners))
     begins.append(len(corners))
-    return np.array(corners, np.int32), np.array(begins[1:], np.int32), np.array(owners[1:], np.int32)
+    return (
+        np.array(corners, np.int32),
+        np.array(begins[1:], np.int32),
+        np.array(owners[1:], np.int32),
+        np.array(areas[1:]),
+    )
 
 
 @njit(cache=True)
-def _edges(labels: NDArray[np.int32]) -> NDArray[np.uint8]:
+def _edges(parts: NDArray[np.int32]) -> NDArray[np.uint8]:
     """Bit d at (y, x): an edge leaves that corner east (0), south (1), west (2) or north (3)."""
-    edges = np.zeros(labels.shape, np.uint8)
-    for y in range(1, labels.shape[0]):
-        for x in range(1, labels.shape[1]):
-            here, above, before, across = labels[y, x], labels[y - 1, x], labels[y, x - 1], labels[y - 1, x - 1]
-            east, south = here > 0 and above == 0, before > 0 and here == 0
-            west, north = across > 0 and before == 0, above > 0 and across == 0
+    edges = np.zeros(parts.shape, np.uint8)
+    for y in range(1, parts.shape[0]):
+        for x in range(1, parts.shape[1]):
+            here, above, before, across = parts[y, x], parts[y - 1, x], parts[y, x - 1], parts[y - 1, x - 1]
+            east, south = here > 0 and above != here, before > 0 and here != before
+            west, north = across > 0 and before != across, above > 0 and across != above
             edges[y, x] = east + 2 * south + 4 * west + 8 * north
     return edges
 
 
 @njit(cache=True)
 def _leaving(
-    edges: NDArray[np.uint8], labels: NDArray[np.int32], y: int, x: int, right: int, owner: int
+    edges: NDArray[np.uint8], parts: NDArray[np.int32], y: int, x: int, right: int, owner: int
 ) -> tuple[int, int]:
     """The part of the next edge and its heading: the rightmost one, `right` being the heading of a turn to the right.
 
@@ -187,7 +194,7 @@ def _leaving(
     for turn in range(4):
         heading = (right - turn) % 4
         if edges[y, x] >> heading & 1:
-            part = labels[y - (heading >= 2), x - (heading == 1 or heading == 2)]
+            part = parts[y - (heading >= 2), x - (heading == 1 or heading == 2)]
             if owner == 0 or owner == part:
                 return part, heading
     return owner, -1
@@ -196,10 +203,13 @@ def _leaving(
 @njit(cache=True)
 def _cut_off(
     stack: NDArray[np.int32], place: NDArray[np.int32], start: int, depth: int, corners: list[tuple[int, int]]
-) -> int:
-    """Move the corners from `start` on from the walk to the rings; the walk's new length."""
+) -> float:
+    """Move the corners from `start` on from the walk to the rings; the signed area of their ring."""
+    area = 0.0
     for k in range(start, depth):
         y, x = stack[k]
+        following = k + 1 if k + 1 < depth else start
+        area += (x * stack[following, 0] - stack[following, 1] * y) / 2
         corners.append((x - 1, y - 1))
         place[y, x] = -1
-    return start
+    return area
