@@ -27,6 +27,10 @@ _PALETTE = (
     (255, 255, 255),
     (0, 0, 0),
     (255, 0, 200),
+    (200, 20, 20),
+    (150, 110, 0),
+    (0, 120, 120),
+    (170, 170, 255),
 )
 _GAP, _LINE, _INK = 12, 20, (60, 60, 60)
 
@@ -34,7 +38,7 @@ _GAP, _LINE, _INK = 12, 20, (60, 60, 60)
 def class_colours(count: int) -> NDArray[np.uint8]:
     """(count + 1, 3) uint8 RGB: row c is the colour of class c, row 0 the grey of unknown types.
 
-    The first eight are chosen by hand; later ones go round the hues by the golden angle.
+    The first twelve are chosen by hand; later ones go round the hues by the golden angle.
     """
     rounds = [(int(180 * (k * 0.381966 % 1)), 220, 230) for k in range(max(count - len(_PALETTE), 0))]
     hues = cv2.cvtColor(np.array([rounds or [(0, 0, 0)]], np.uint8), cv2.COLOR_HSV2RGB)[0][: len(rounds)]

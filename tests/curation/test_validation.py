@@ -9,8 +9,8 @@ import pytest
 
 from drawn import CLASS_NAMES, drawn_sample
 from nucleosynth.curation.census import Census
-from nucleosynth.curation.validation import alike, examine
-from nucleosynth.data.findings import REPAIRS
+from nucleosynth.curation.validation import examine
+from nucleosynth.data.findings import REPAIRS, alike
 from nucleosynth.data.phantom import read as drawn
 from nucleosynth.data.stain import REFERENCE
 from nucleosynth.errors import UserError
@@ -96,7 +96,7 @@ def test_what_was_mended_or_is_unknown_is_told_and_is_no_problem(tmp_path: Path)
     verdict = examine(f"folder:{tmp_path}")
     assert verdict.exit_code == 0
     told = {(each.kind, each.text, number) for each, number in alike(verdict.findings)}
-    assert ("repaired", "7 px lost", 2) in told
+    assert ("repaired", "px lost: 7", 2) in told
     assert any(kind == "note" and "1 of 2 tiles" in text for kind, text, _ in told)
 
 

@@ -4,8 +4,8 @@ What the reader meets is kept (data/findings.py), and each tile that can be read
 source in two splits, do its nuclei lie where the image is dark, is anything unknown that others will ask for?
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -125,13 +125,3 @@ def _of_all(census: Census, data: str) -> Iterator[Finding]:
         yield Finding("note", data, f"{untyped} of {census.nuclei} nuclei are of unknown type")
     if not census.nuclei:
         yield Finding("suspicious", data, "no tile has a nucleus", "see whether the labels are those of these images")
-
-
-def alike(findings: Sequence[Finding]) -> Iterator[tuple[Finding, int]]:
-    """Findings that say the same of different files: the first one, with the sum of their counts, and their number."""
-    groups: dict[tuple[str, str, str], list[Finding]] = {}
-    for finding in findings:
-        groups.setdefault((finding.kind, finding.what, finding.mend), []).append(finding)
-    for group in groups.values():
-        counts = [finding.count for finding in group if finding.count is not None]
-        yield replace(group[0], count=sum(counts) if counts else None), len(group)

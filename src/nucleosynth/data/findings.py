@@ -9,8 +9,8 @@ it and reads on, as `nucleosynth validate` does.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
 from nucleosynth.errors import UserError
@@ -44,7 +44,7 @@ class Finding:
     @property
     def text(self) -> str:
         """`what`, with its count."""
-        return self.what if self.count is None else f"{self.count} {self.what}"
+        return self.what if self.count is None else f"{self.what}: {self.count}"
 
 
 Note = Callable[[Finding], None]
@@ -58,6 +58,34 @@ def strictly(finding: Finding) -> None:
     """
     if finding.error is not None:
         raise finding.error
+
+
+def keeping(found: list[Finding]) -> Note:
+    """A `note` that keeps what it hears in a list, and lets a broken tile end the reading."""
+
+    def note(finding: Finding) -> None:
+        strictly(finding)
+        found.append(finding)
+
+    return note
+
+
+def alike(findings: Sequence[Finding]) -> Iterator[tuple[Finding, int]]:
+    """Findings that say the same of different files: the first one, with the sum of their counts, and their number."""
+    groups: dict[tuple[str, str], list[Finding]] = {}
+    for finding in findings:
+        groups.setdefault((finding.kind, finding.what), []).append(finding)
+    for group in groups.values():
+        counts = [finding.count for finding in group if finding.count is not None]
+        yield replace(group[0], count=sum(counts) if counts else None), len(group)
+
+
+def told(findings: Sequence[Finding]) -> list[str]:
+    """Findings as lines for a person, one for all that say the same."""
+    return [
+        f"{first.kind}: {first.text}: {first.where}" + (f" and {number - 1} more" if number > 1 else "")
+        for first, number in alike(findings)
+    ]
 
 
 def each_tile(load: Callable[[T], Sample], tiles: Iterable[T], note: Note) -> Iterator[Sample]:

@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from nucleosynth import catalog
-from nucleosynth.data.findings import Finding, Note, repairs_of, strictly
+from nucleosynth.data.findings import Finding, Note, keeping, repairs_of, strictly, told
 from nucleosynth.data.schemes import scheme
 from nucleosynth.errors import UserError
 from nucleosynth.progress import say
@@ -49,12 +49,7 @@ def read(data: str, split: str | None = None, classes: str | None = None, note: 
     reader, where = resolve(data)
     merge = scheme(classes).apply if classes else lambda sample: sample
     found: list[Finding] = []
-
-    def hear(finding: Finding) -> None:
-        strictly(finding)
-        found.append(finding)
-
-    samples = map(merge, _checked(reader(where, note or hear), data, split))
+    samples = map(merge, _checked(reader(where, note or keeping(found)), data, split))
     return samples if note else _telling(samples, data, found)
 
 
@@ -100,17 +95,9 @@ def _telling(samples: Iterable[Sample], data: str, found: Sequence[Finding]) -> 
         yield sample
     if data.partition(":")[0] not in KEPT and ":" in data:
         for words, count in repairs.items():
-            say(f"{data}: {count} {words}")
-    for words, findings in _alike(found).items():
-        first = findings[0].where
-        say(f"{data}: {words}: {first}" + (f" and {len(findings) - 1} more" if len(findings) > 1 else ""))
-
-
-def _alike(found: Iterable[Finding]) -> dict[str, list[Finding]]:
-    kinds: dict[str, list[Finding]] = {}
-    for finding in found:
-        kinds.setdefault(f"{finding.kind}, {finding.what}", []).append(finding)
-    return kinds
+            say(f"{data}: {words}: {count}")
+    for line in told(found):
+        say(f"{data}: {line}")
 
 
 def _checked(samples: Iterator[Sample], data: str, split: str | None) -> Iterator[Sample]:

@@ -12,6 +12,7 @@ from tyro.conf import Positional
 
 from nucleosynth.curation.census import Census
 from nucleosynth.curation.duplicates import Fingerprint, fingerprint
+from nucleosynth.data.findings import Finding, keeping, told
 from nucleosynth.data.reader import read
 from nucleosynth.pictures import write_contact_sheet
 from nucleosynth.progress import say
@@ -37,8 +38,9 @@ def inspect(
 
     Returns what is written as JSON: images, nuclei, classes {name: nuclei}, sources, sizes ("width x height"), splits,
     tissues, stains, mpp, licences, class_scheme and labelled_as {value: images}; repairs {words: how many}, what was
-    mended while reading; median_diameter_px of a nucleus (of a disc of its area); area_px and area_um2 {class:
-    quantiles}; stain {colour or stain: mean and sd over tiles}; duplicates, groups of tiles that are the same.
+    mended while reading; told, what is missing or left out; median_diameter_px of a nucleus (of a disc of its area);
+    area_px and area_um2 {class: quantiles}; stain {colour or stain: mean and sd over tiles}; duplicates, groups of
+    tiles that are the same.
 
     Args:
         data: what to read: name:path, or the path of a store; names are in `nucleosynth list`.
@@ -52,10 +54,11 @@ def inspect(
         UserError: data that cannot be read.
     """
     census, shown = Census(), _Spread(SHOWN)
-    for sample in read(data, split, classes):
+    heard: list[Finding] = []
+    for sample in read(data, split, classes, keeping(heard)):
         census.add(sample)
         shown.add(sample)
-    found = census.numbers()
+    found = census.numbers() | {"told": told(heard)}
     if beside:
         found["duplicates"] = census.duplicates([each for other in beside for each in _prints(other)])
     sheet = sheet or Path(f"inspect_{_short_name(data)}.png")
@@ -108,7 +111,8 @@ def _print(found: dict[str, Any], data: str) -> None:
     diameter = found["median_diameter_px"]
     table.add_row("median diameter", "no nuclei" if diameter is None else f"{diameter:.1f} px")
     table.add_row("stain", "\n".join(f"{name}: {v['mean']:.3g} +- {v['sd']:.2g}" for name, v in found["stain"].items()))
-    table.add_row("mended", "\n".join(f"{count} {words}" for words, count in found["repairs"].items()) or "nothing")
+    table.add_row("mended", "\n".join(f"{words}: {count}" for words, count in found["repairs"].items()) or "nothing")
+    table.add_row("told", "\n".join(found["told"]) or "nothing")
     table.add_row("the same tile", "\n".join(_some([_same(each) for each in found["duplicates"]])) or "none twice")
     Console(highlight=False, markup=False).print(table)
 

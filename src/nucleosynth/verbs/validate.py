@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.table import Table
 from tyro.conf import Positional
 
-from nucleosynth.curation.validation import Verdict, alike, examine
-from nucleosynth.data.findings import PROBLEMS
+from nucleosynth.curation.validation import Verdict, examine
+from nucleosynth.data.findings import PROBLEMS, alike
 from nucleosynth.progress import say
 from nucleosynth.run import write_whole
 
