@@ -54,7 +54,7 @@ def test_a_folder_that_cannot_be_read_at_all_is_a_problem(tmp_path: Path) -> Non
     (tmp_path / "images").mkdir()
     verdict = examine(f"folder:{tmp_path}")
     assert verdict.exit_code == 2
-    assert "no tiles in the folder" in verdict.problems[0].what
+    assert "not a folder of tiles" in verdict.problems[0].what
     with pytest.raises(UserError, match="unknown data set"):
         examine("foldr:x")
 

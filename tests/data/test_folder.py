@@ -155,7 +155,7 @@ class TestRefused:
 
     def test_missing_folder(self, tmp_path: Path) -> None:
         self.refuse(tmp_path / "absent", "no such folder", "absent")
-        self.refuse(tmp_path, "no tiles in the folder", str(tmp_path))
+        self.refuse(tmp_path, "not a folder of tiles", str(tmp_path))
 
     def test_unpaired(self, tmp_path: Path) -> None:
         put(tmp_path, "a")

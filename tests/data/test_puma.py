@@ -95,7 +95,7 @@ def test_flat_folders_and_single_parts_are_read(tmp_path: Path) -> None:
         shutil.copytree(tmp_path / "release" / part, flat, dirs_exist_ok=True)
     for folder in (flat, tmp_path / "release" / IMAGES, tmp_path / "release" / NUCLEI):
         assert len(list(read(str(folder)))) == 4
-    with pytest.raises(UserError, match="a region twice"):
+    with pytest.raises(UserError, match="two files of one tile"):
         list(read(str(tmp_path)))
 
 
@@ -118,8 +118,8 @@ def test_a_file_without_its_partner_is_told(tmp_path: Path) -> None:
     found: list[Finding] = []
     assert len(list(read(str(tmp_path), found.append))) == 2
     assert [(finding.kind, finding.what) for finding in found] == [
-        ("missing", "its nuclei file is not there"),
-        ("missing", "its image file is not there"),
+        ("missing", "its label is not there"),
+        ("missing", "its image is not there"),
     ]
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nucleosynth.data.files import both, existing_folder
+from nucleosynth.data.files import both, existing_folder, not_the
 from nucleosynth.data.findings import Note, each_tile, strictly
 from nucleosynth.data.images import ids, read_image
 from nucleosynth.data.matlab import read_mat
@@ -47,12 +47,11 @@ def read(where: str, note: Note = strictly) -> Iterator[Sample]:
         for name, files in both(root / folder / "Images", (".png",), root / folder / "Labels", (".mat",), note).items()
     ]
     if not tiles:
-        raise UserError(
-            "not the CoNSeP folder",
-            expected="Train/Images/*.png, Train/Labels/*.mat and the same in Test",
-            got=", ".join(sorted(path.name for path in root.iterdir())) or "an empty folder",
-            where=str(root),
-            mend="give the folder that holds Train and Test",
+        raise not_the(
+            "the CoNSeP folder",
+            root,
+            "Train/Images/*.png, Train/Labels/*.mat and the same in Test",
+            "give the folder that holds Train and Test",
         )
     yield from each_tile(_load, tiles, note)
 

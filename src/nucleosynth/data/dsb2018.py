@@ -7,12 +7,13 @@ and patients were not published: a tile is its own source.
 """
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from nucleosynth.data.files import existing_folder, named_files, natural
-from nucleosynth.data.findings import REPAIRS, Finding, Note, broken_tile, strictly
+from nucleosynth.data.files import existing_folder, named_files, natural, not_the
+from nucleosynth.data.findings import Finding, Note, each_tile, strictly, with_repairs
 from nucleosynth.data.images import read_image, read_map
 from nucleosynth.errors import UserError
 from nucleosynth.instances.canvas import Canvas, Label
@@ -34,15 +35,13 @@ def read(where: str, note: Note = strictly) -> Iterator[Sample]:
     stage = root / STAGE if (root / STAGE).is_dir() else root
     folders = [path for path in stage.iterdir() if (path / "images").is_dir() or (path / "masks").is_dir()]
     if not folders:
-        raise UserError(
-            "not the DSB2018 folder",
-            expected=f"{STAGE}/<id>/images/<id>.png and {STAGE}/<id>/masks/*.png",
-            got=", ".join(sorted(path.name for path in stage.iterdir())[:5]) or "an empty folder",
-            where=str(stage),
-            mend=f"unpack {STAGE}.zip and give the folder that holds its tiles",
+        raise not_the(
+            "the DSB2018 folder",
+            stage,
+            f"{STAGE}/<id>/images/<id>.png and {STAGE}/<id>/masks/*.png",
+            f"unpack {STAGE}.zip and give the folder that holds its tiles",
         )
-    for folder in sorted(folders, key=lambda path: (natural(path.name), path.name)):
-        yield from _tile(folder, note)
+    yield from each_tile(partial(_tile, note), sorted(folders, key=lambda path: natural(path.name)), note)
 
 
 def coloured(image: Image) -> bool:
@@ -56,21 +55,18 @@ def coloured(image: Image) -> bool:
     return bool((high - low).mean() > LEAST_CHROMA and np.median(high) > LEAST_BRIGHTNESS)
 
 
-def _tile(folder: Path, note: Note) -> Iterator[Sample]:
-    """The tile of a folder; none where it is broken, a part of it is missing, or it is left out."""
-    try:
-        image, masks = (named_files(folder / part, (".png",)) for part in ("images", "masks"))
-        if folder.name not in image or not masks:
-            part = "masks" if image else "images"
-            note(Finding("missing", str(folder / part), f"a tile without its {part}", "unpack the data set again"))
-            return
-        pixels = read_image(image[folder.name])
-        if coloured(pixels):
-            yield _sample(folder.name, pixels, _drawn(masks.values(), pixels))
-        else:
-            note(Finding("left out", str(folder), "fluorescence or grey, not stained tissue"))
-    except UserError as error:
-        note(broken_tile(error))
+def _tile(note: Note, folder: Path) -> Sample | None:
+    """The tile of a folder; None where a part of it is missing, or it is left out."""
+    image, masks = (named_files(folder / part, (".png",)) for part in ("images", "masks"))
+    if folder.name not in image or not masks:
+        part = "masks" if image else "images"
+        note(Finding("missing", str(folder / part), f"a tile without its {part}", "unpack the data set again"))
+        return None
+    pixels = read_image(image[folder.name])
+    if not coloured(pixels):
+        note(Finding("left out", str(folder), "fluorescence or grey, not stained tissue"))
+        return None
+    return _sample(folder.name, pixels, _drawn(masks.values(), pixels))
 
 
 def _drawn(masks: Iterable[Path], image: Image) -> Label:
@@ -98,5 +94,5 @@ def _sample(name: str, image: Image, label: Label) -> Sample:
         class_names=CLASS_NAMES,
         source=f"dsb2018/{name}",
         licence="CC0-1.0",
-        quality={REPAIRS: label.repairs} if label.repairs else {},
+        quality=with_repairs({}, label.repairs),
     )

@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.filters import threshold_multiotsu
 
-from nucleosynth.data.endonuke_lists import Tile, text, tiles
-from nucleosynth.data.files import existing_folder
-from nucleosynth.data.findings import REPAIRS, Note, each_tile, strictly
+from nucleosynth.data.endonuke_lists import Tile, tiles
+from nucleosynth.data.files import existing_folder, not_the, text
+from nucleosynth.data.findings import Note, each_tile, strictly, with_repairs
 from nucleosynth.data.images import read_image
 from nucleosynth.errors import UserError
 from nucleosynth.instances.watershed import watershed
@@ -61,12 +61,11 @@ def _dataset(root: Path) -> Path:
     for folder in (root / "dataset", root / "data" / "dataset", root):
         if (folder / "images").is_dir() and (folder / "labels").is_dir():
             return folder.resolve()
-    raise UserError(
-        "not the EndoNuke folder",
-        expected="dataset/images, dataset/labels and master_ymls/unique.yaml",
-        got=", ".join(sorted(path.name for path in root.iterdir())[:5]) or "an empty folder",
-        where=str(root),
-        mend="give the folder that holds dataset and master_ymls",
+    raise not_the(
+        "the EndoNuke folder",
+        root,
+        "dataset/images, dataset/labels and master_ymls/unique.yaml",
+        "give the folder that holds dataset and master_ymls",
     )
 
 
@@ -75,12 +74,15 @@ def _load(tile: Tile) -> Sample:
     height, width = image.shape[:2]
     if height != width:
         raise UserError(
-            "not an EndoNuke tile", expected="a square", got=f"{height} x {width} px", where=str(tile.image)
+            "not an EndoNuke tile",
+            expected="a square",
+            got=f"{height} x {width} px",
+            where=str(tile.image),
+            mend="unpack the images again",
         )
     repairs: Counter[str] = Counter({PASSED_OVER: tile.passed_over})
     points = _points(tile.label, width, repairs)
     instances, classes = nuclei_of(image, points, repairs)
-    counted = {words: count for words, count in repairs.items() if count}
     return Sample(
         sample_id=tile.name,
         image=image,
@@ -94,7 +96,7 @@ def _load(tile: Tile) -> Sample:
         licence="CC BY 4.0",
         labelled_as="derived",
         points=points,
-        quality={"derived_mask": "marker watershed, multi-Otsu"} | ({REPAIRS: counted} if counted else {}),
+        quality=with_repairs({"derived_mask": "marker watershed, multi-Otsu"}, repairs),
     )
 
 
@@ -102,7 +104,7 @@ def _points(path: Path, side: int, repairs: Counter[str]) -> Layout:
     """The points of a label file, for a tile of `side` px; those on its border are moved into it."""
     rows = [
         _point(line.split(), side, f"{path}, line {number}")
-        for number, line in enumerate(text(path).splitlines(), start=1)
+        for number, line in enumerate(text(path, path.parent).splitlines(), start=1)
         if line.strip()
     ]
     repairs[NO_POINT] += not rows

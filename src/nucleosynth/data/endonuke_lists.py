@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from nucleosynth.data.files import check_inside, named_files, natural
+from nucleosynth.data.files import named_files, natural, text
 from nucleosynth.data.findings import Finding, Note
 from nucleosynth.data.images import IMAGE_SUFFIXES
 from nucleosynth.errors import UserError
@@ -71,8 +71,7 @@ def _tell_missing(
 
 def _listed(master: Path, folder: Path, note: Note) -> Iterator[Tile]:
     """The pairs of the master file, each tile once."""
-    check_inside(master, folder)
-    table = _table(master)
+    table = _table(master, folder)
     images, labels = (
         [path for name in table[key] for path in _lines(_inside(name, master.parent, folder, str(master)), folder)]
         for key in ("images_lists", "labels_lists")
@@ -96,9 +95,9 @@ def _listed(master: Path, folder: Path, note: Note) -> Iterator[Tile]:
         seen.add(image.stem)
 
 
-def _table(master: Path) -> dict[str, list[str]]:
+def _table(master: Path, folder: Path) -> dict[str, list[str]]:
     try:
-        table: Any = yaml.safe_load(text(master))
+        table: Any = yaml.safe_load(text(master, folder))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise _no_table(str(error).splitlines()[0] if str(error) else "no YAML", master) from error
     for key in ("images_lists", "labels_lists"):
@@ -128,7 +127,7 @@ def _lines(path: Path, folder: Path) -> Iterator[Path]:
             where=str(path),
             mend="unpack files_lists beside images and labels",
         )
-    for number, line in enumerate(text(path).splitlines(), start=1):
+    for number, line in enumerate(text(path, folder).splitlines(), start=1):
         if line.strip():
             yield _inside(line.strip(), path.parent, folder, f"{path}, line {number}")
 
@@ -152,17 +151,3 @@ def _outside(name: str, folder: Path, where: str) -> UserError:
         where=where,
         mend="correct the list: paths are taken from the folder of the file that names them",
     )
-
-
-def text(path: Path) -> str:
-    """The text of a file, a byte order mark dropped.
-
-    Raises:
-        UserError: not UTF-8.
-    """
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(
-            "not a text file", expected="UTF-8", got=str(error), where=str(path), mend="unpack it again"
-        ) from error

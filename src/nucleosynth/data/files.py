@@ -11,6 +11,9 @@ from pathlib import Path
 from nucleosynth.data.findings import Finding, Note
 from nucleosynth.errors import UserError
 
+SHOWN = 6
+"""Names of a folder that a message shows."""
+
 
 def existing_folder(where: str, holds: str) -> Path:
     """The folder as a path.
@@ -18,16 +21,28 @@ def existing_folder(where: str, holds: str) -> Path:
     Raises:
         UserError: it does not exist or is a file; `holds` says what was looked for.
     """
-    folder = Path(where)
-    if not folder.is_dir():
+    folder = Path(where).expanduser()
+    if not where or not folder.is_dir():
         got = "a file" if folder.is_file() else "nothing there" if where else "no path"
         raise UserError("no such folder", expected=holds, got=got, where=str(folder), mend="check the path")
     return folder
 
 
-def natural(name: str) -> list[tuple[int, str]]:
-    """Sort key that puts "tile_2" before "tile_10"."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name) if part]
+def not_the(what: str, root: Path, expected: str, mend: str) -> UserError:
+    """The error for a folder that is not `what` it should be ("the Lizard folder"); it shows what is in it."""
+    return UserError(f"not {what}", expected=expected, got=some_of(root), where=str(root), mend=mend)
+
+
+def some_of(folder: Path) -> str:
+    """The first names in a folder, for a message."""
+    names = sorted((path.name for path in folder.iterdir()), key=natural)
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return (", ".join(names[:SHOWN]) or "an empty folder") + more
+
+
+def natural(name: str) -> tuple[list[tuple[int, str]], str]:
+    """Sort key that puts "tile_2" before "tile_10", and "tile_01" before "tile_1"."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name) if part], name
 
 
 def named_files(folder: Path, suffixes: Iterable[str]) -> dict[str, Path]:
@@ -42,7 +57,7 @@ def named_files(folder: Path, suffixes: Iterable[str]) -> dict[str, Path]:
         for path in folder.rglob("*")
         if path.suffix.lower() in suffixes and not path.name.startswith(".") and (path.is_file() or path.is_symlink())
     ]
-    for path in sorted(paths, key=lambda path: (natural(path.relative_to(folder).as_posix()), path.name)):
+    for path in sorted(paths, key=lambda path: natural(path.relative_to(folder).as_posix())):
         name = path.relative_to(folder).as_posix()[: -len(path.suffix)]
         if name in found:
             raise UserError(
@@ -83,18 +98,36 @@ def whole(path: Path, folder: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise UserError("a file that cannot be read", expected="a file", got=str(error), where=str(path)) from error
+        raise UserError(
+            "a file that cannot be read",
+            expected="a file",
+            got=error.strerror or str(error),
+            where=str(path),
+            mend="copy the file again",
+        ) from error
 
 
-def stem(path: Path) -> str:
-    """The name of a file without its suffix: how most releases name a tile."""
-    return path.stem
+def text(path: Path, folder: Path) -> str:
+    """The text of a file inside a folder, without a byte order mark.
+
+    Raises:
+        UserError: as `whole`, or not UTF-8.
+    """
+    try:
+        return whole(path, folder).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            "not a text file", expected="UTF-8", got=str(error), where=str(path), mend="save it again as UTF-8"
+        ) from error
 
 
-def anywhere(root: Path, suffixes: Iterable[str], name_of: Callable[[Path], str] = stem) -> dict[str, Path]:
+def anywhere(
+    root: Path, suffixes: Iterable[str], name_of: Callable[[Path], str | None] = lambda path: path.stem
+) -> dict[str, Path]:
     """The file of each tile below a folder, in natural order of names; of several suffixes the earliest is taken.
 
-    Folders of overlays (images with the outlines drawn in, as some releases add them) are passed over.
+    name_of: the tile of a file; None where it is of none. Folders of overlays (images with the outlines drawn in, as
+    some releases add them) are passed over.
 
     Raises:
         UserError: two files of one suffix are of one tile; a link that leads out of the folder.
@@ -103,14 +136,12 @@ def anywhere(root: Path, suffixes: Iterable[str], name_of: Callable[[Path], str]
     for suffix in suffixes:
         of_kind: dict[str, Path] = {}
         for path in named_files(root, (suffix,)).values():
-            if "overlay" in path.parent.name.lower():
-                continue
-            before = of_kind.setdefault(name_of(path), path)
-            if before != path:
+            name = None if "overlay" in path.parent.name.lower() else name_of(path)
+            if name is not None and of_kind.setdefault(name, path) != path:
                 raise UserError(
                     "two files of one tile",
-                    expected=f"one {suffix} file for {name_of(path)!r}",
-                    got=f"{before.relative_to(root)} and {path.relative_to(root)}",
+                    expected=f"one {suffix} file for {name!r}",
+                    got=f"{of_kind[name].relative_to(root)} and {path.relative_to(root)}",
                     where=str(root),
                     mend="give the folder that holds one copy of the data set alone",
                 )

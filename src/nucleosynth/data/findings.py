@@ -9,9 +9,9 @@ it and reads on, as `nucleosynth validate` does.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from nucleosynth.errors import UserError
 from nucleosynth.sample import Sample
@@ -88,15 +88,19 @@ def told(findings: Sequence[Finding]) -> list[str]:
     ]
 
 
-def each_tile(load: Callable[[T], Sample], tiles: Iterable[T], note: Note) -> Iterator[Sample]:
-    """The Samples of some tiles, loaded as they are asked for; one that cannot be read is noted as broken."""
+def each_tile(load: Callable[[T], Sample | None], tiles: Iterable[T], note: Note) -> Iterator[Sample]:
+    """The Samples of some tiles, loaded as they are asked for; one that cannot be read is noted as broken.
+
+    `load` gives None for a tile that it leaves out, after saying so.
+    """
     for tile in tiles:
         try:
             sample = load(tile)
         except UserError as error:
             note(broken_tile(error))
         else:
-            yield sample
+            if sample is not None:
+                yield sample
 
 
 def broken_tile(error: UserError) -> Finding:
@@ -105,6 +109,18 @@ def broken_tile(error: UserError) -> Finding:
     return Finding("broken", error.where, what, error.mend, error)
 
 
+def with_repairs(quality: Mapping[str, Any], repairs: Mapping[str, int]) -> dict[str, Any]:
+    """The quality of a sample with these repairs added to those that it counts already; zeros are left out."""
+    together = _counted(quality.get(REPAIRS)) + Counter(repairs)
+    rest = {name: value for name, value in quality.items() if name != REPAIRS}
+    return rest | ({REPAIRS: dict(together)} if together else {})
+
+
 def repairs_of(sample: Sample) -> Counter[str]:
     """What the reader of a sample counted: {words: how many}."""
-    return Counter(dict(sample.quality.get(REPAIRS, {})))
+    return _counted(sample.quality.get(REPAIRS))
+
+
+def _counted(repairs: Any) -> Counter[str]:
+    found = repairs if isinstance(repairs, Mapping) else {}
+    return Counter({str(words): count for words, count in found.items() if isinstance(count, int)})

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nucleosynth.data.files import existing_folder, named_files
+from nucleosynth.data.files import existing_folder, named_files, not_the
 from nucleosynth.data.findings import Note, each_tile, strictly
 from nucleosynth.data.images import IMAGE_SUFFIXES, LABEL_SUFFIXES, ids, read_image, read_map, read_npy
 from nucleosynth.data.meta import Meta, read_meta, said_of
@@ -42,12 +42,11 @@ def read(where: str, note: Note = strictly) -> Iterator[Sample]:
     root = existing_folder(where, "a folder with images/ and labels/")
     images, labels = named_files(root / "images", IMAGE_SUFFIXES), named_files(root / "labels", LABEL_SUFFIXES)
     if not images and not labels:
-        raise UserError(
-            "no tiles in the folder",
-            expected="images/*.png|tif|jpg and labels/*.png|tif|npy",
-            got=", ".join(sorted(path.name for path in root.iterdir())) or "an empty folder",
-            where=str(root),
-            mend="see `nucleosynth list` for the layouts that are read",
+        raise not_the(
+            "a folder of tiles",
+            root,
+            "images/*.png|tif|jpg and labels/*.png|tif|npy",
+            "give the folder that holds images/ and labels/; `nucleosynth list` has the layouts that are read",
         )
     same_names("image", images, "label", labels)
     meta = read_meta(root, images)

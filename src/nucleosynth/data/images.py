@@ -85,8 +85,8 @@ def decode(data: bytes, where: str) -> NDArray[Any]:
         flaw = "" if data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda") else "it ends before the JPEG's end mark"
     else:
         flaw = "an empty file" if not data else f"it begins with {data[:4]!r}"
-    if not flaw and data.startswith(_PNG_SIGNATURE):
-        _check_px(math.prod(struct.unpack(">II", data[16:24])), where)
+    if not flaw:
+        _check_px(_claimed_size(data), where)
     array = None if flaw else _opencv(data)
     if array is None:
         raise broken(where, "a whole PNG, TIFF or JPEG", flaw or "OpenCV cannot decode it")
@@ -108,6 +108,24 @@ def rgb(array: NDArray[Any], where: str) -> Image:
             mend="save the tile as 8-bit RGB",
         )
     return np.ascontiguousarray(array[:, :, :3])
+
+
+def pixels(array: NDArray[Any], where: str) -> Image:
+    """Whole numbers 0..255 of any type (h w 3) as an RGB image.
+
+    Raises:
+        UserError: other values.
+    """
+    low, high = array.min(initial=0), array.max(initial=0)
+    if not (low >= 0 and high <= 255 and (array.dtype.kind != "f" or (array == np.floor(array)).all())):
+        raise UserError(
+            "not the pixels of an image",
+            expected="whole numbers 0..255",
+            got=f"{array.dtype} values from {low} to {high}",
+            where=where,
+            mend="save the images as uint8",
+        )
+    return np.ascontiguousarray(array, np.uint8)
 
 
 def ids(array: NDArray[Any], where: str, integral_floats: bool = False) -> Instances:
@@ -169,7 +187,8 @@ def _opencv(data: bytes) -> NDArray[Any] | None:
 def _decode_tiff(data: bytes, where: str) -> NDArray[Any]:
     try:
         with tifffile.TiffFile(io.BytesIO(data)) as file:
-            _check_px(math.prod(file.series[0].shape), where)
+            shape = file.series[0].shape
+            _check_px(shape[:-1] if shape[-1] in (3, 4) else shape, where)
             array: NDArray[Any] | None = file.asarray()
     except ValueError as error:
         array = _opencv(data) if "imagecodecs" in str(error) else None
@@ -183,15 +202,29 @@ def _decode_tiff(data: bytes, where: str) -> NDArray[Any]:
     return array
 
 
-def _check_px(count: int, where: str) -> None:
-    if count > 4 * LARGEST_PX:
+def _check_px(size: tuple[int, ...], where: str) -> None:
+    """Refuse an image that claims more than `LARGEST_PX`: size (h w) or (w h)."""
+    if math.prod(size) > LARGEST_PX:
         raise UserError(
             "an image too large to be a tile",
             expected=f"at most {LARGEST_PX} px",
-            got=f"{count} values",
+            got=" x ".join(map(str, size)) + " px",
             where=where,
             mend="cut the slide into tiles",
         )
+
+
+def _claimed_size(data: bytes) -> tuple[int, ...]:
+    """The size that the header of a whole PNG or JPEG states; (0, 0) where a JPEG has no frame."""
+    if data.startswith(_PNG_SIGNATURE):
+        return struct.unpack(">II", data[16:24])
+    place = 2
+    while place + 9 < len(data) and data[place] == 0xFF:
+        kind, length = data[place + 1], int.from_bytes(data[place + 2 : place + 4], "big")
+        if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):  # a frame, and no table
+            return struct.unpack(">HH", data[place + 5 : place + 9])
+        place += 2 if kind == 0xFF else 2 + length
+    return 0, 0
 
 
 def _png_flaw(data: bytes) -> str:

@@ -21,13 +21,12 @@ from typing import NamedTuple
 import numpy as np
 
 from nucleosynth.data.aperio import read_outlines
-from nucleosynth.data.files import anywhere, existing_folder, paired
-from nucleosynth.data.findings import REPAIRS, Finding, Note, each_tile, strictly
+from nucleosynth.data.files import anywhere, existing_folder, not_the, paired
+from nucleosynth.data.findings import Finding, Note, each_tile, strictly, with_repairs
 from nucleosynth.data.images import ids, read_image
 from nucleosynth.data.matlab import read_mat
-from nucleosynth.errors import UserError
 from nucleosynth.instances.canvas import Label
-from nucleosynth.sample import Sample
+from nucleosynth.sample import Sample, renumbered
 
 CLASS_NAMES = ("nucleus",)
 MPP = 0.25
@@ -70,12 +69,11 @@ def read(where: str, note: Note = strictly) -> Iterator[Sample]:
     root = existing_folder(where, "the Kumar folder, with *.tif and *.xml or *.mat")
     tiles = listed_tiles(root, (".xml", ".mat"), SPLITS, note)
     if not tiles:
-        raise UserError(
-            "not the Kumar folder",
-            expected="TCGA-*.tif and for each a TCGA-*.xml or TCGA-*.mat, in any folders",
-            got=", ".join(sorted(path.name for path in root.iterdir())) or "an empty folder",
-            where=str(root),
-            mend="give the folder that holds images and labels",
+        raise not_the(
+            "the Kumar folder",
+            root,
+            "TCGA-*.tif and for each a TCGA-*.xml or TCGA-*.mat, in any folders",
+            "give the folder that holds images and labels",
         )
     yield from each_tile(partial(load, "kumar", LICENCE, by_patient(ORGANS)), tiles, note)
 
@@ -114,7 +112,7 @@ def load(dataset: str, licence: str, organs: Mapping[str, str], tile: Tile) -> S
         label, mpp = _read_map(tile.label), None
     else:
         label, mpp = read_outlines(tile.label, image.shape[:2])
-    repairs = label.repairs | ({} if mpp else {NO_MPP: 1})
+    repairs = label.repairs | {NO_MPP: int(mpp is None)}
     return Sample(
         sample_id=tile.image.stem,
         image=image,
@@ -126,7 +124,7 @@ def load(dataset: str, licence: str, organs: Mapping[str, str], tile: Tile) -> S
         tissue=organs.get(tile.patient, "unknown"),
         split=tile.split,
         licence=licence,
-        quality={REPAIRS: repairs} if repairs else {},
+        quality=with_repairs({}, repairs),
     )
 
 
@@ -137,6 +135,5 @@ def _patient(path: Path) -> str:
 
 def _read_map(path: Path) -> Label:
     instances = ids(read_mat(path, ("inst_map",))["inst_map"], str(path), integral_floats=True)
-    present, place = np.unique(instances, return_inverse=True)
-    instances = (place.reshape(instances.shape) + (present[0] > 0)).astype(np.int32)
-    return Label(instances, np.ones(np.count_nonzero(present), np.uint8), {})
+    instances, present = renumbered(instances)
+    return Label(instances, np.ones(len(present), np.uint8), {})

@@ -20,15 +20,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nucleosynth.data.files import anywhere, existing_folder, paired
-from nucleosynth.data.findings import REPAIRS, Finding, Note, each_tile, strictly
+from nucleosynth.data.files import anywhere, existing_folder, not_the, paired
+from nucleosynth.data.findings import Finding, Note, each_tile, strictly, with_repairs
 from nucleosynth.data.images import ids, read_image
 from nucleosynth.data.matlab import read_mat
 from nucleosynth.data.schemes import LIZARD
 from nucleosynth.data.tables import read_table
 from nucleosynth.errors import UserError
 from nucleosynth.instances.canvas import Label
-from nucleosynth.sample import Sample
+from nucleosynth.sample import Sample, renumbered
 
 CLASS_NAMES = LIZARD.class_names
 MPP = 0.5
@@ -66,12 +66,11 @@ def read(where: str, note: Note = strictly) -> Iterator[Sample]:
     images, labels = anywhere(root, (".png",)), anywhere(root, (".mat",))
     files = paired(images, labels, note)
     if not files:
-        raise UserError(
-            "not the Lizard folder",
-            expected="Lizard_Images1/*.png, Lizard_Images2/*.png and Lizard_Labels/Labels/*.mat",
-            got=", ".join(sorted(path.name for path in root.iterdir())) or "an empty folder",
-            where=str(root),
-            mend="give the folder that holds images and labels",
+        raise not_the(
+            "the Lizard folder",
+            root,
+            "Lizard_Images1/*.png, Lizard_Images2/*.png and Lizard_Labels/Labels/*.mat",
+            "give the folder that holds images and labels",
         )
     rows = _rows(root, files, images.keys() | labels.keys(), note)
     source_of = _sources(rows, note, str(root))
@@ -150,7 +149,7 @@ def _load(tile: _Tile) -> Sample:
         tissue="colon",
         split=tile.split,
         licence="CC BY-NC-SA 4.0",
-        quality={REPAIRS: label.repairs} if label.repairs else {},
+        quality=with_repairs({}, label.repairs),
     )
 
 
@@ -158,9 +157,7 @@ def _label(path: Path) -> Label:
     mat = read_mat(path, ("inst_map", "id", "class"))
     whole = partial(ids, where=str(path), integral_floats=True)
     instances, listed, kinds = whole(mat["inst_map"]), whole(mat["id"].ravel()), whole(mat["class"].ravel())
-    present, place = np.unique(instances, return_inverse=True)
-    instances = (place.reshape(instances.shape) + (present[0] > 0)).astype(np.int32)
-    present = present[present > 0]
+    instances, present = renumbered(instances)
     kind_of = dict(zip(listed.tolist(), kinds.tolist(), strict=False))
     known = np.isin(present, listed)
     if (
@@ -177,4 +174,4 @@ def _label(path: Path) -> Label:
         )
     repairs = {NO_PIXEL: len(listed) - int(known.sum()), NO_ROW: int((~known).sum())}
     classes = np.array([kind_of.get(number, 0) for number in present.tolist()], np.uint8)
-    return Label(instances, classes, {words: count for words, count in repairs.items() if count})
+    return Label(instances, classes, repairs)

@@ -16,9 +16,8 @@ from collections.abc import Iterator
 from functools import partial
 
 from nucleosynth.data import kumar
-from nucleosynth.data.files import existing_folder
+from nucleosynth.data.files import existing_folder, not_the
 from nucleosynth.data.findings import Note, each_tile, strictly
-from nucleosynth.errors import UserError
 from nucleosynth.sample import Sample
 
 SPLITS = {
@@ -49,12 +48,11 @@ def read(where: str, note: Note = strictly) -> Iterator[Sample]:
     root = existing_folder(where, "the MoNuSeg folder, with *.tif and *.xml")
     tiles = kumar.listed_tiles(root, (".xml",), SPLITS, note)
     if not tiles:
-        raise UserError(
-            "not the MoNuSeg folder",
-            expected="TCGA-*.tif and for each a TCGA-*.xml, in any folders",
-            got=", ".join(sorted(path.name for path in root.iterdir())) or "an empty folder",
-            where=str(root),
-            mend="give the folder that holds the training and the test data",
+        raise not_the(
+            "the MoNuSeg folder",
+            root,
+            "TCGA-*.tif and for each a TCGA-*.xml, in any folders",
+            "give the folder that holds the training and the test data",
         )
     organs = kumar.by_patient(kumar.ORGANS) | kumar.by_patient(ORGANS_OF_TEST)
     yield from each_tile(partial(kumar.load, "monuseg", LICENCE, organs), tiles, note)

@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nucleosynth.data.files import both, existing_folder, named_files, natural
+from nucleosynth.data.files import both, existing_folder, named_files, natural, not_the
 from nucleosynth.data.findings import Note, each_tile, strictly
 from nucleosynth.data.images import IMAGE_SUFFIXES, decode, ids, read_image, read_map
 from nucleosynth.errors import UserError
-from nucleosynth.sample import Sample, without_gaps
+from nucleosynth.sample import Sample, renumbered
 
 CLASS_NAMES = ("nucleus",)
 IMAGES, LABELS = "tissue images", "label masks modify"
@@ -29,10 +29,10 @@ def read(where: str, note: Note = strictly) -> Iterator[Sample]:
         UserError: no such folder; no organ in it; and, through `note`, a broken file or a mask of another size.
     """
     root = existing_folder(where, f"the NuInsSeg folder, with <organ>/{IMAGES} and <organ>/{LABELS}")
+    organs = _organs(root)
     tiles = [
         _Tile(organ, name, *files, vague.get(name))
-        for organ in _organs(root)
-        for vague in [_vague(organ)]
+        for organ, vague in zip(organs, map(_vague, organs), strict=True)
         for name, files in both(organ / IMAGES, (".png",), organ / LABELS, (".tif", ".tiff"), note).items()
     ]
     yield from each_tile(_load, tiles, note)
@@ -51,13 +51,12 @@ def _organs(root: Path) -> list[Path]:
     for pattern in ("", "*/", "*/*/"):
         found = {path.parent.resolve() for part in (IMAGES, LABELS) for path in root.glob(pattern + part)}
         if found:
-            return sorted(found, key=lambda path: (natural(path.name), path.name))
-    raise UserError(
-        "not the NuInsSeg folder",
-        expected=f"<species organ>/{IMAGES}/*.png and <species organ>/{LABELS}/*.tif",
-        got=", ".join(sorted(path.name for path in root.iterdir())[:5]) or "an empty folder",
-        where=str(root),
-        mend="give the folder that holds those of the organs",
+            return sorted(found, key=lambda path: natural(path.name))
+    raise not_the(
+        "the NuInsSeg folder",
+        root,
+        f"<species organ>/{IMAGES}/*.png and <species organ>/{LABELS}/*.tif",
+        "give the folder that holds those of the organs",
     )
 
 
@@ -72,19 +71,18 @@ def _vague(organ: Path) -> dict[str, Path]:
 
 
 def _load(tile: _Tile) -> Sample:
-    label = ids(read_map(tile.label), str(tile.label))
-    instances, classes = without_gaps(label, np.ones(int(label.max(initial=0)), np.uint8))
+    instances, present = renumbered(ids(read_map(tile.label), str(tile.label)))
     tissue = " ".join(tile.organ.name.lower().replace("_", " ").split())
     return Sample(
         sample_id=f"{tile.organ.name}/{tile.name}",
         image=read_image(tile.image),
         instances=instances,
-        classes=classes,
+        classes=np.ones(len(present), np.uint8),
         class_names=CLASS_NAMES,
         source=f"nuinsseg/{tissue}",
         tissue=tissue,
         licence="CC BY 4.0",
-        quality={"vague_px": _vague_px(tile.vague, label.shape)} if tile.vague else {},
+        quality={"vague_px": _vague_px(tile.vague, instances.shape)} if tile.vague else {},
     )
 
 

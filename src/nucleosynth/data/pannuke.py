@@ -27,23 +27,23 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
 from nucleosynth.data import pannuke_parquet
 from nucleosynth.data.arrays import Rows, open_rows
-from nucleosynth.data.files import check_inside, existing_folder, natural
-from nucleosynth.data.findings import REPAIRS, Finding, Note, broken_tile, each_tile, strictly
-from nucleosynth.data.images import ids
+from nucleosynth.data.files import check_inside, existing_folder, natural, some_of
+from nucleosynth.data.findings import Finding, Note, broken_tile, each_tile, strictly, with_repairs
+from nucleosynth.data.images import ids, pixels
 from nucleosynth.data.meta import Meta, read_meta, said_of
+from nucleosynth.data.schemes import PANNUKE
 from nucleosynth.errors import UserError
 from nucleosynth.instances.canvas import Canvas, Label
 from nucleosynth.sample import Image, Instances, Sample
 
-CLASS_NAMES = ("neoplastic", "inflammatory", "connective", "dead", "epithelial")
+CLASS_NAMES = PANNUKE.class_names
 """In the order of the channels."""
 FOLDS = (1, 2, 3)
 MPP = 0.25
@@ -165,24 +165,11 @@ def _whole(paths: list[Path]) -> bool:
 
 def _load(meta: Meta, tile: _Tile) -> Sample:
     fold, row, name = tile
-    image = _pixels(fold.images[row], f"{fold.images.path}, row {row} ({name})")
+    image = pixels(fold.images[row], f"{fold.images.path}, row {row} ({name})")
     dtype = np.float64 if fold.masks.dtype.kind == "f" else fold.masks.dtype
     channels = np.ascontiguousarray(np.moveaxis(fold.masks[row], -1, 0)[:-1], dtype)
     masks = ids(channels, f"{fold.masks.path}, row {row} ({name})", integral_floats=True)
     return _sample(name, fold.number, image, draw(masks), fold.tissues[row] if fold.tissues else "unknown", meta)
-
-
-def _pixels(array: NDArray[Any], where: str) -> Image:
-    low, high = array.min(initial=0), array.max(initial=0)
-    if not (low >= 0 and high <= 255 and (array.dtype.kind != "f" or (array == np.floor(array)).all())):
-        raise UserError(
-            "not the pixels of an image",
-            expected="whole numbers 0..255",
-            got=f"{array.dtype} values from {low} to {high}",
-            where=where,
-            mend="unpack the fold again, or save its images as uint8",
-        )
-    return np.ascontiguousarray(array, np.uint8)
 
 
 def _of_tables(found: Paths, meta: Meta, note: Note) -> Iterator[Sample]:
@@ -207,8 +194,7 @@ def _sample(name: str, fold: int, image: Image, label: Label, tissue: str, meta:
     class_names, size = meta.class_names or CLASS_NAMES, (image.shape[0], image.shape[1])
     published = {} if meta.class_names else {"mpp": MPP, "split": f"fold{fold}", "licence": LICENCE}
     said = {"tissue": tissue, **published, **said_of(meta, name, size, class_names, f"pannuke/{name}")}
-    if label.repairs:
-        said["quality"] = {**said.get("quality", {}), REPAIRS: label.repairs}
+    said["quality"] = with_repairs(said.get("quality", {}), label.repairs)
     return Sample(name, image, label.instances, label.classes, class_names, **said)
 
 
@@ -270,7 +256,7 @@ def _one_of_two(root: Path, arrays: Paths, tables: Paths) -> UserError:
     return UserError(
         "PanNuke as arrays and as Parquet files" if both else "not the PanNuke folder",
         expected="Fold 1/images/fold1/images.npy and so on, or data/fold1-00000-of-00001.parquet and so on",
-        got=" and ".join(both) or ", ".join(sorted(path.name for path in root.iterdir())) or "an empty folder",
+        got=" and ".join(both) or some_of(root),
         where=str(root),
         mend="give the folder that holds the one or the other",
     )

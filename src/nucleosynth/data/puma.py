@@ -9,13 +9,14 @@ were not published: a region is its own source.
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from nucleosynth.data.files import existing_folder, named_files, natural
-from nucleosynth.data.findings import REPAIRS, Finding, Note, each_tile, strictly
+from nucleosynth.data.files import anywhere, existing_folder, not_the, paired
+from nucleosynth.data.findings import Note, each_tile, strictly, with_repairs
 from nucleosynth.data.images import read_image
-from nucleosynth.errors import UserError, unknown_name
+from nucleosynth.errors import unknown_name
 from nucleosynth.instances.canvas import Canvas
 from nucleosynth.instances.geojson import features
 from nucleosynth.sample import Sample
@@ -47,20 +48,16 @@ def read(where: str, note: Note = strictly) -> Iterator[Sample]:
     """
     root = existing_folder(where, f"the PUMA folder, with {RELEASE}tif_ROIs and {RELEASE}geojson_nuclei")
     root = root.parent if root.name.startswith(RELEASE) else root
-    images, labels = _found(root, (".tif", ".tiff", ".png"), ""), _found(root, (".geojson",), "_nuclei")
+    images = anywhere(root, (".tif", ".tiff", ".png"), partial(_region, ending=""))
+    labels = anywhere(root, (".geojson",), partial(_region, ending="_nuclei"))
     if not images and not labels:
-        raise UserError(
-            "not the PUMA folder",
-            expected="training_set_*_roi_*.tif and training_set_*_roi_*_nuclei.geojson",
-            got=", ".join(sorted(path.name for path in root.iterdir())[:5]) or "an empty folder",
-            where=str(root),
-            mend=f"give the folder that holds {RELEASE}tif_ROIs and {RELEASE}geojson_nuclei",
+        raise not_the(
+            "the PUMA folder",
+            root,
+            "training_set_*_roi_*.tif and training_set_*_roi_*_nuclei.geojson",
+            f"give the folder that holds {RELEASE}tif_ROIs and {RELEASE}geojson_nuclei",
         )
-    for one, other, lacks in ((images, labels, "nuclei"), (labels, images, "image")):
-        for name, path in one.items():
-            if name not in other:
-                note(Finding("missing", str(path), f"its {lacks} file is not there", f"look for it below {root}"))
-    tiles = [_Tile(name, images[name], labels[name]) for name in images if name in labels]
+    tiles = [_Tile(name, *files) for name, files in paired(images, labels, note).items()]
     yield from each_tile(_load, tiles, note)
 
 
@@ -70,24 +67,10 @@ class _Tile(NamedTuple):
     label: Path
 
 
-def _found(root: Path, suffixes: tuple[str, ...], ending: str) -> dict[str, Path]:
-    """The files of regions below a folder by name ("metastatic_roi_094"), in natural order."""
-    found: dict[str, Path] = {}
-    for path in named_files(root, suffixes).values():
-        match = _NAME.fullmatch(path.stem)
-        if match is None or (match[3] or "").lower() != ending:
-            continue
-        name = match[1].lower()
-        if name in found:
-            raise UserError(
-                "a region twice",
-                expected=f"one file for {name}",
-                got=f"{found[name]} and {path}",
-                where=str(root),
-                mend="give the folder of one copy of the release",
-            )
-        found[name] = path
-    return dict(sorted(found.items(), key=lambda item: natural(item[0])))
+def _region(path: Path, ending: str) -> str | None:
+    """The region that a file of the release is of ("metastatic_roi_094"); None for other files."""
+    match = _NAME.fullmatch(path.stem)
+    return match[1].lower() if match and (match[3] or "").lower() == ending else None
 
 
 def _load(tile: _Tile) -> Sample:
@@ -110,7 +93,7 @@ def _load(tile: _Tile) -> Sample:
         mpp=MPP,
         tissue=TISSUE[tile.name.partition("_")[0]],
         licence="CC0-1.0",
-        quality={REPAIRS: label.repairs} if label.repairs else {},
+        quality=with_repairs({}, label.repairs),
     )
 
 
