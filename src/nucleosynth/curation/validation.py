@@ -6,14 +6,14 @@ source in two splits, do its nuclei lie where the image is dark, is anything unk
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from nucleosynth.curation.census import Census
-from nucleosynth.data.findings import PROBLEMS, Finding, broken_tile, repairs_of
+from nucleosynth.data.findings import PROBLEMS, Finding, Kind, broken_tile, repairs_of
 from nucleosynth.data.reader import resolve
-from nucleosynth.data.schemes import scheme
+from nucleosynth.data.schemes import merging
 from nucleosynth.errors import UserError
 from nucleosynth.metrics.contrast import nuclear_contrast
 from nucleosynth.sample import Sample
@@ -61,7 +61,7 @@ def examine(data: str, classes: str | None = None) -> Verdict:
         UserError: an unknown data set or scheme; whatever else is wrong is a finding.
     """
     reader, where = resolve(data)
-    merge = scheme(classes).apply if classes else lambda sample: sample
+    merge = merging(classes)
     findings: list[Finding] = []
     census, splits, names = Census(), dict[str, str](), set[str]()
     try:
@@ -76,7 +76,7 @@ def examine(data: str, classes: str | None = None) -> Verdict:
     except UserError as error:
         findings.append(broken_tile(error))
     findings += _of_all(census, data)
-    order = ["broken", "missing", "suspicious", "left out", "repaired", "note"]
+    order = get_args(Kind)
     return Verdict(data, tuple(sorted(findings, key=lambda f: order.index(f.kind))), census.images, census.nuclei)
 
 

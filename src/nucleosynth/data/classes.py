@@ -28,12 +28,16 @@ def renamed(sample: Sample, class_names: tuple[str, ...]) -> Sample:
     number = np.array(
         [0, *(class_names.index(name) + 1 if name in class_names else 0 for name in sample.class_names)], np.uint8
     )
+    return recoded(sample, number, class_names)
+
+
+def recoded(sample: Sample, number: Classes, class_names: tuple[str, ...]) -> Sample:
+    """The sample with class c (0 = unknown) replaced by `number[c]`, its points too."""
     points = sample.points and replace(
-        sample.points, classes=numbered(sample.points.classes, number), class_names=class_names
+        sample.points, classes=_new(sample.points.classes, number), class_names=class_names
     )
-    return replace(sample, classes=numbered(sample.classes, number), class_names=class_names, points=points)
+    return replace(sample, classes=_new(sample.classes, number), class_names=class_names, points=points)
 
 
-def numbered(classes: Classes, number: Classes) -> Classes:
-    """Each class c (0 = unknown) replaced by `number[c]`."""
+def _new(classes: Classes, number: Classes) -> Classes:
     return np.asarray(number[classes], np.uint8)

@@ -112,8 +112,12 @@ def broken_tile(error: UserError) -> Finding:
 def with_repairs(quality: Mapping[str, Any], repairs: Mapping[str, int]) -> dict[str, Any]:
     """The quality of a sample with these repairs added to those that it counts already; zeros are left out."""
     together = _counted(quality.get(REPAIRS)) + Counter(repairs)
-    rest = {name: value for name, value in quality.items() if name != REPAIRS}
-    return rest | ({REPAIRS: dict(together)} if together else {})
+    return without_repairs(quality) | ({REPAIRS: dict(together)} if together else {})
+
+
+def without_repairs(quality: Mapping[str, Any]) -> dict[str, Any]:
+    """The quality of a part of a sample, whose repairs were counted over the whole."""
+    return {name: value for name, value in quality.items() if name != REPAIRS}
 
 
 def repairs_of(sample: Sample) -> Counter[str]:

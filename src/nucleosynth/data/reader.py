@@ -15,7 +15,7 @@ import numpy as np
 
 from nucleosynth import catalog
 from nucleosynth.data.findings import Finding, Note, keeping, repairs_of, strictly, told
-from nucleosynth.data.schemes import scheme
+from nucleosynth.data.schemes import merging
 from nucleosynth.errors import UserError
 from nucleosynth.progress import say
 from nucleosynth.sample import Sample
@@ -47,7 +47,7 @@ def read(data: str, split: str | None = None, classes: str | None = None, note: 
             a source in two splits, or a split that no tile has.
     """
     reader, where = resolve(data)
-    merge = scheme(classes).apply if classes else lambda sample: sample
+    merge = merging(classes)
     found: list[Finding] = []
     samples = map(merge, _checked(reader(where, note or keeping(found)), data, split))
     return samples if note else _telling(samples, data, found)
@@ -62,14 +62,15 @@ def resolve(data: str) -> tuple[Reader, str]:
     name, colon, where = data.partition(":")
     if colon and not Path(data).exists():
         return catalog.load("data set", name), where
-    if not Path(data).exists():
+    store = Path(data).expanduser()
+    if not store.exists():
         raise UserError(
             "no such data",
             expected="name:path (names: `nucleosynth list`) or the path of a store",
             got=repr(data),
             mend=f"write folder:{data} for a folder of your own tiles, or check the path",
         )
-    return catalog.load("data set", "store"), data
+    return catalog.load("data set", "store"), str(store)
 
 
 def split_by_source(samples: Iterable[Sample], test_share: float, seed: int) -> tuple[list[Sample], list[Sample]]:
@@ -81,7 +82,12 @@ def split_by_source(samples: Iterable[Sample], test_share: float, seed: int) -> 
     samples = list(samples)
     sources = sorted({sample.source for sample in samples})
     if len(sources) < 2:
-        raise UserError("cannot split", expected="tiles of at least two sources", got=f"{len(sources)} source(s)")
+        raise UserError(
+            "cannot split",
+            expected="tiles of at least two sources",
+            got=f"{len(sources)} source(s)",
+            mend="name the slide or patient of each tile (source), or give test data of their own",
+        )
     order = np.random.default_rng(seed).permutation(len(sources))
     tests = {sources[i] for i in order[: min(max(round(test_share * len(sources)), 1), len(sources) - 1)]}
     return [s for s in samples if s.source not in tests], [s for s in samples if s.source in tests]
@@ -112,6 +118,7 @@ def _checked(samples: Iterator[Sample], data: str, split: str | None) -> Iterato
                 expected=f"{sample.source} in {before!r} alone",
                 got=repr(sample.split),
                 where=data,
+                mend="put all tiles of a slide or patient into one split",
             )
         if wanted is None or sample.split in wanted:
             kept += 1
@@ -119,5 +126,9 @@ def _checked(samples: Iterator[Sample], data: str, split: str | None) -> Iterato
     if not kept:
         there = ", ".join(sorted(set(split_of.values()))) or "no tile at all"
         raise UserError(
-            "no tile to read", expected=f"tiles of split {split!r}" if split else "tiles", got=there, where=data
+            "no tile to read",
+            expected=f"tiles of split {split!r}" if split else "tiles",
+            got=there,
+            where=data,
+            mend="take a split that is there" if split else "see what `nucleosynth validate` says",
         )

@@ -13,7 +13,7 @@ and give the file's path where a name is asked:
 What was merged travels with the samples as a text (`Sample.class_scheme`), into stores, runs and reports.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from pydantic import Field
 
 from nucleosynth import catalog, config
 from nucleosynth.config import Settings
-from nucleosynth.data.classes import numbered
+from nucleosynth.data.classes import recoded
 from nucleosynth.errors import UserError
 from nucleosynth.sample import Sample
 
@@ -60,16 +60,7 @@ class Scheme:
             return sample
         unknown = self._rest() if len(self.classes) == 1 else 0
         number = np.array([unknown, *(self._of(name, sample) for name in sample.class_names)], np.uint8)
-        points = sample.points and replace(
-            sample.points, classes=numbered(sample.points.classes, number), class_names=self.class_names
-        )
-        return replace(
-            sample,
-            classes=numbered(sample.classes, number),
-            class_names=self.class_names,
-            points=points,
-            class_scheme=self.text,
-        )
+        return replace(recoded(sample, number, self.class_names), class_scheme=self.text)
 
     def _of(self, name: str, sample: Sample) -> int:
         for number, (new, olds) in enumerate(self.classes.items(), start=1):
@@ -83,7 +74,7 @@ class Scheme:
                 expected=" and ".join(old for olds in self.classes.values() for old in olds),
                 got=", ".join(sample.class_names),
                 where=f"sample {sample.sample_id!r}",
-                mend="take a scheme for these data, or write one (docs: CONTRIBUTING.md, class schemes)",
+                mend="take a scheme for these data, or write one as a TOML file (CONTRIBUTING.md shows how)",
             )
         return self._rest()
 
@@ -119,8 +110,18 @@ def scheme(name: str) -> Scheme:
             expected="a table [classes] with 1..255 lines such as round = ['epithelial'], each class of the data once",
             got=f"{', '.join(twice)} twice" if twice else f"{len(table.classes)} classes",
             where=name,
+            mend="give each class of the data one place",
         )
     return Scheme(path.stem, table.classes, table.unknown)
+
+
+def merging(name: str | None) -> Callable[[Sample], Sample]:
+    """What brings samples into the scheme of that name or file; nothing happens where there is none.
+
+    Raises:
+        UserError: as `scheme`; and, of a sample, as `Scheme.apply`.
+    """
+    return scheme(name).apply if name else lambda sample: sample
 
 
 def _as_they_are(*names: str) -> dict[str, tuple[str, ...]]:

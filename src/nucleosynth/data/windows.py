@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from nucleosynth.data.findings import without_repairs
 from nucleosynth.data.tiles import grid, pad_to, resample, size_at
 from nucleosynth.errors import UserError
 from nucleosynth.sample import Sample
@@ -97,6 +98,8 @@ def prepared(sample: Sample, cutting: Cutting) -> Sample:
 def windows(tile: Sample, cutting: Cutting) -> Iterator[Window]:
     """The windows of a prepared tile, row by row, the last row and column aligned to its border.
 
+    What was repaired was counted over the whole tile, so no window has it.
+
     Raises:
         UserError: the tile is smaller than a window.
     """
@@ -106,7 +109,8 @@ def windows(tile: Sample, cutting: Cutting) -> Iterator[Window]:
         window = tile.instances[top : top + side, left : left + side]
         shown = np.bincount(window.ravel(), minlength=len(sizes))
         ids = np.flatnonzero(shown[1:]) + 1
-        sample = replace(tile.crop(top, left, side, side), sample_id=f"{tile.sample_id}_y{top}_x{left}")
+        name, quality = f"{tile.sample_id}_y{top}_x{left}", without_repairs(tile.quality)
+        sample = replace(tile.crop(top, left, side, side), sample_id=name, quality=quality)
         yield Window(sample, ids, shown[ids] == sizes[ids])
 
 
