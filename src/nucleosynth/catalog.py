@@ -178,7 +178,7 @@ CATALOG: dict[Kind, tuple[Entry, ...]] = {
         ),
         Entry(
             "resnet50",
-            "encoders.backbone:load",
+            "encoders.resnet50:load",
             "pooled features of ResNet-50 trained on ImageNet; weights from the torch hub cache or a file",
             "He et al., Deep residual learning, CVPR 2016",
             "BSD-3-Clause",

@@ -1,6 +1,6 @@
 """`nucleosynth subset`: the windows that hold a share of the labelled nuclei, as NuDiff's small labelled sets do.
 
-Yu et al., "Diffusion-based data augmentation for nuclei image segmentation", MICCAI 2023; curation/subset.py says how
+Yu et al., "Diffusion-based data augmentation for nuclei image segmentation", MICCAI 2023; curation/shares.py says how
 windows are chosen. A subset is a choice of windows, not of sources: parts of the same slide lie in it and outside it,
 so what is to be fair by source takes whole ones instead (`nucleosynth study --fraction`).
 """
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tyro.conf import Positional
 
 from nucleosynth import catalog
-from nucleosynth.curation.subset import Windows, at_random, by_clusters, check_share, choose, cluster
+from nucleosynth.curation.shares import Windows, at_random, by_clusters, check_share, choose, cluster
 from nucleosynth.data.findings import strictly
 from nucleosynth.data.reader import read
 from nucleosynth.data.windows import Cutting, prepared, windows

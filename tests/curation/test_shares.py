@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from nucleosynth.curation.subset import Clusters, at_random, by_clusters, choose, cluster
+from nucleosynth.curation.shares import Clusters, at_random, by_clusters, choose, cluster
 from nucleosynth.errors import UserError
 
 
