@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.testing import assert_array_equal
@@ -14,6 +14,7 @@ from nucleosynth.instances.rle import decode, encode, from_text, runs_of, to_tex
 MASKS = arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=12))
 
 
+@settings(deadline=None)
 @given(mask=MASKS)
 def test_text_is_that_of_pycocotools_both_ways(mask: np.ndarray) -> None:
     theirs = pycocotools.encode(np.asfortranarray(mask.astype(np.uint8)))["counts"].decode()

@@ -101,11 +101,14 @@ class _Growing:
     def __enter__(self) -> "_Growing":
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._file.seek(0)
-        room = self._write_header()
-        assert room == self._start, "NumPy leaves room for the first axis to grow"
-        self._file.close()
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        try:
+            if error is None:
+                self._file.seek(0)
+                room = self._write_header()
+                assert room == self._start, "NumPy leaves room for the first axis to grow"
+        finally:
+            self._file.close()
 
     def _write_header(self) -> int:
         """Write the header for the rows so far; its length in bytes."""

@@ -16,8 +16,11 @@ from nucleosynth.errors import UserError
 Counts = NDArray[np.int64]
 """(m,) lengths of runs in px, background first; they add up to h * w."""
 _LETTERS = 48
+"""The first letter."""
 _GROUPS = 12
 """Groups of five bits that a length may have at most."""
+_MOST_LETTERS = 13
+"""What 64 bits are written with at most."""
 
 
 def encode(mask: NDArray[np.bool_], size: tuple[int, int], top: int = 0, left: int = 0) -> Counts:
@@ -49,7 +52,7 @@ def decode(counts: Counts, size: tuple[int, int], where: str) -> tuple[int, NDAr
     """
     height, width = size
     if counts.min(initial=0) < 0 or counts.max(initial=0) > height * width or counts.sum() != height * width:
-        raise broken_runs(f"{height * width} px in runs, none below 0", f"{counts.sum()} px", where)
+        raise _broken_runs(f"{height * width} px in runs, none below 0", f"{counts.sum()} px", where)
     bounds = np.cumsum(counts)[: len(counts) // 2 * 2].reshape(-1, 2)
     bounds = bounds[bounds[:, 1] > bounds[:, 0]]
     if not len(bounds):
@@ -74,10 +77,10 @@ def from_text(text: str, where: str) -> Counts:
     """
     letters = np.frombuffer(text.encode("utf-8"), np.uint8)
     if ((letters < _LETTERS) | (letters >= _LETTERS + 64)).any():
-        raise broken_runs("letters from '0' to 'o'", repr(text[:20]), where)
+        raise _broken_runs("letters from '0' to 'o'", repr(text[:20]), where)
     counts, whole = _expanded(letters)
     if not whole:
-        raise broken_runs("whole numbers of at most 60 bits", "one that does not end", where)
+        raise _broken_runs("whole numbers of at most 60 bits", "one that does not end", where)
     return counts
 
 
@@ -89,26 +92,26 @@ def runs_of(found: Any, size: tuple[int, int], where: str) -> Counts:
     """
     counts, stated = found.get("counts"), found.get("size")
     if not isinstance(stated, list) or tuple(stated) != size:
-        raise broken_runs(f"the size of the image, {list(size)}", str(stated), where)
+        raise _broken_runs(f"the size of the image, {list(size)}", str(stated), where)
     if isinstance(counts, str):
         return from_text(counts, where)
     try:
         runs = np.asarray(counts if counts else np.zeros(0, np.int64))
     except ValueError as error:  # rows of different lengths
-        raise broken_runs("a list of whole numbers, or text", str(error), where) from error
+        raise _broken_runs("a list of whole numbers, or text", str(error), where) from error
     if runs.ndim != 1 or runs.dtype.kind != "i":
-        raise broken_runs("a list of whole numbers, or text", f"{runs.dtype} {runs.shape}", where)
+        raise _broken_runs("a list of whole numbers, or text", f"{runs.dtype} {runs.shape}", where)
     return runs
 
 
-def broken_runs(expected: str, got: str, where: str) -> UserError:
+def _broken_runs(expected: str, got: str, where: str) -> UserError:
     """The error for run lengths that are none."""
     return UserError("broken run lengths", expected=expected, got=got, where=where, mend="export the annotations again")
 
 
 @njit(cache=True)
 def _compressed(counts: Counts) -> NDArray[np.uint8]:
-    letters = np.empty(len(counts) * 13, np.uint8)
+    letters = np.empty(len(counts) * _MOST_LETTERS, np.uint8)
     length = 0
     for k in range(len(counts)):
         value = counts[k] - counts[k - 2] if k > 2 else counts[k]
@@ -117,7 +120,7 @@ def _compressed(counts: Counts) -> NDArray[np.uint8]:
             group = value & 31
             value >>= 5
             more = value != (-1 if group & 16 else 0)
-            letters[length] = group + 32 * more + 48
+            letters[length] = group + 32 * more + _LETTERS
             length += 1
     return letters[:length]
 
@@ -128,7 +131,7 @@ def _expanded(letters: NDArray[np.uint8]) -> tuple[Counts, bool]:
     counts = np.empty(len(letters), np.int64)
     length, value, groups = 0, np.int64(0), 0
     for letter in letters:
-        group = np.int64(letter) - 48
+        group = np.int64(letter) - _LETTERS
         value |= (group & 31) << (5 * groups)
         groups += 1
         if group & 32:
