@@ -181,7 +181,7 @@ CASES = [
     Case(
         "coco",
         "NaN coordinates",
-        "segmentation that is none|COCO file",
+        "outline of no place|COCO file",
         _annotation(segmentation=[[1, 1, 9, float("nan"), 9, 9]]),
     ),
     Case("coco", "polygon of two points", "fewer than 3 points", _annotation(segmentation=[[1, 1, 9, 9]])),

@@ -124,7 +124,7 @@ CASES = [
     Case("lizard", "tile twice in info.csv", "a bad row", lambda r: text(r, "info.csv", "dpath_2", "dpath_1")),
     Case("lizard", "info.csv without a tile", "no row for a tile", lambda r: text(r, "info.csv", "glas_1", "glas_9")),
     Case("lizard", "info.csv in UTF-16", "info.csv", lambda r: prefixed(r, "info.csv", b"\xff\xfe")),
-    Case("puma", "NaN coordinates", "feature 1", _nuclei(_ring((1, 1), (9, float("nan")), (9, 9)))),
+    Case("puma", "NaN coordinates", "outline 1", _nuclei(_ring((1, 1), (9, float("nan")), (9, 9)))),
     Case("puma", "outline that crosses itself", "cross themselves", _nuclei(_ring((0, 0), (8, 8), (8, 0), (0, 8)))),
     Case("puma", "outline over the border", "cut at its border", _nuclei(_ring((-5, 1), (5, 1), (5, 9)))),
     Case("puma", "class of no kind", "unknown class", _nuclei(puma.square("nuclei_tumour", 2, 2))),

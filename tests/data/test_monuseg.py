@@ -13,12 +13,21 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from nucleosynth.data import kumar
-from nucleosynth.data.aperio import EMPTIED, HOLES, WITHOUT_NUCLEUS, read_outlines
+from nucleosynth.data.aperio import read_outlines
 from nucleosynth.data.findings import Finding, repairs_of
 from nucleosynth.data.kumar import NO_MPP
 from nucleosynth.data.monuseg import ORGANS_OF_TEST, SPLITS, read
 from nucleosynth.errors import UserError
-from nucleosynth.instances.canvas import BEYOND, CLAIMED_TWICE, COVERED, NO_PIXEL, TOO_FEW
+from nucleosynth.instances.canvas import (
+    BEYOND,
+    CLAIMED_TWICE,
+    COVERED,
+    EMPTIED,
+    HOLES,
+    NO_PIXEL,
+    TOO_FEW,
+    WITHOUT_NUCLEUS,
+)
 from nucleosynth.metrics.contrast import nuclear_contrast
 from releases.monuseg import MPP, TEST, TRAIN, make, vertices_of, write_tile, xml_of
 

@@ -176,6 +176,22 @@ def test_a_name_that_leads_out_of_the_folder_is_refused(tmp_path: Path, file_nam
         list(read(str(tmp_path / "data")))
 
 
+def test_a_link_may_lead_to_another_place_of_the_folder(tmp_path: Path) -> None:
+    put(tmp_path, {"images": [IMAGE | {"file_name": "link.png"}]}, image="pool/a.png")
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images/link.png").symlink_to(tmp_path / "pool/a.png")
+    (tile,) = read(str(tmp_path))
+    assert tile.sample_id == "link"
+
+
+def test_a_folder_that_is_a_link_out_is_refused(tmp_path: Path) -> None:
+    put(tmp_path / "data", {}, image=None)
+    put(tmp_path / "other", {})
+    (tmp_path / "data/images").symlink_to(tmp_path / "other/images")
+    with pytest.raises(UserError, match=r"leads out of the folder(.|\n)*annotations.json"):
+        list(read(str(tmp_path / "data")))
+
+
 def told(root: Path) -> Iterator[tuple[str, str]]:
     found: list[Finding] = []
     tiles = list(read(str(root), found.append))
@@ -207,8 +223,8 @@ def test_what_does_not_belong_together_is_told(tmp_path: Path) -> None:
         ({"annotations": [annotation(segmentation=[[1, 2, 3]])]}, "a segmentation that is none"),
         ({"annotations": [annotation(segmentation=[SQUARE, ["x"]])]}, "a segmentation that is none"),
         ({"annotations": [annotation(segmentation="0")]}, "a segmentation that is none"),
-        ({"annotations": [annotation(segmentation=[[0, 0, 1e300, 0, 5, 5]])]}, "a segmentation that is none"),
-        ({"annotations": [annotation(segmentation=[[0, 0, float("nan"), 0, 5, 5]])]}, "a segmentation that is none"),
+        ({"annotations": [annotation(segmentation=[[0, 0, 1e300, 0, 5, 5]])]}, "an outline of no place"),
+        ({"annotations": [annotation(segmentation=[[0, 0, float("nan"), 0, 5, 5]])]}, "an outline of no place"),
         ({"annotations": [annotation(segmentation={"size": [20, 16], "counts": [320]})]}, "broken run lengths"),
         ({"annotations": [annotation(segmentation={"size": [16, 20], "counts": [300]})]}, "broken run lengths"),
         ({"annotations": [annotation(segmentation={"size": [16, 20], "counts": [330, -10]})]}, "broken run lengths"),

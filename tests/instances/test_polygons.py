@@ -9,7 +9,8 @@ from numpy.testing import assert_array_equal
 from shapely.geometry import MultiPolygon
 from shapely.geometry import Polygon as Shape
 
-from nucleosynth.instances.polygons import Ring, fill, trace, trace_mask
+from nucleosynth.errors import UserError
+from nucleosynth.instances.polygons import FARTHEST_PX, Ring, check_place, fill, trace
 from nucleosynth.sample import renumbered
 
 MASKS = arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9))).filter(lambda mask: bool(mask.any()))
@@ -30,7 +31,8 @@ def placed(mask: np.ndarray, top: int, left: int, size: tuple[int, int]) -> np.n
 @settings(deadline=None)
 @given(MASKS)
 def test_a_traced_mask_fills_to_itself(mask: np.ndarray) -> None:
-    filled = fill(trace_mask(mask, 2, 3), (14, 15))
+    (nucleus,) = trace(np.pad(mask, ((2, 0), (3, 0))).astype(np.int32))
+    filled = fill(nucleus, (14, 15))
     assert_array_equal(placed(filled.mask, filled.top, filled.left, (14, 15)), placed(mask, 2, 3, (14, 15)))
     assert not filled.crosses
     assert not filled.beyond
@@ -39,7 +41,7 @@ def test_a_traced_mask_fills_to_itself(mask: np.ndarray) -> None:
 @settings(deadline=None)
 @given(MASKS)
 def test_traced_polygons_are_valid_and_have_the_area(mask: np.ndarray) -> None:
-    polygons = trace_mask(mask)
+    (polygons,) = trace(mask.astype(np.int32))
     shape = MultiPolygon([Shape(outer, holes) for outer, *holes in polygons])
     assert shape.is_valid
     assert shape.area == mask.sum()
@@ -108,6 +110,16 @@ def test_touching_nuclei_are_traced_apart(instances: np.ndarray) -> None:
 def test_a_nucleus_of_many_specks_is_filled_in_time() -> None:
     specks = np.zeros((400, 400), bool)
     specks[::3, ::3] = True
-    polygons = trace_mask(specks)
+    (polygons,) = trace(specks.astype(np.int32))
     assert len(polygons) == specks.sum()
     assert_array_equal(fill(polygons, specks.shape).mask, specks)
+
+
+@pytest.mark.parametrize("odd", [float("nan"), float("inf"), -float("inf"), 2 * FARTHEST_PX])
+def test_coordinates_of_no_place_are_refused_wherever_they_stand(odd: float) -> None:
+    ring = np.array([[0, 0], [3, 1], [2, 2]], float)
+    far = np.array([[0, 0], [odd, 1], [2, 2]])
+    check_place([[ring, ring], [ring], [np.zeros((0, 2))]], "a.xml")
+    for polygons in ([[far]], [[ring, far]], [[ring], [far]]):
+        with pytest.raises(UserError, match=rf"outline of no place(.|\n)*{odd}(.|\n)*a\.xml, region 3"):
+            check_place(polygons, "a.xml, region 3")

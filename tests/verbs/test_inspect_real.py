@@ -8,7 +8,7 @@ import pytest
 
 from nucleosynth.cli import main
 from nucleosynth.curation.validation import examine
-from nucleosynth.data.aperio import WITHOUT_NUCLEUS
+from nucleosynth.instances.canvas import WITHOUT_NUCLEUS
 
 COUNTS: dict[str, dict[str, Any]] = {
     "consep:consep": {"images": 34, "splits": {"train": 27, "test": 7}, "mpp": {"0.25": 34}, "nuclei": 18928},

@@ -5,13 +5,11 @@
 Vertices are corner coordinates (instances/polygons.py), fractional, and may leave the image. Regions are drawn in the
 order of the file, whatever layer (Annotation) they are on, and a pixel of two nuclei goes to the later one. A region
 with NegativeROA="1" is a hole: it is cut out of whatever nuclei have its pixels, after all are drawn. Each region
-becomes a nucleus or is counted under one of `WITHOUT_NUCLEUS`, so that the sums agree.
+becomes a nucleus or is counted under one of `canvas.WITHOUT_NUCLEUS`, so that the sums agree.
 
 Expat, which reads the XML, resolves no external entity and ends a bomb of nested ones with an error.
 """
 
-from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
@@ -20,15 +18,8 @@ import numpy as np
 
 from nucleosynth.data.images import broken
 from nucleosynth.errors import UserError
-from nucleosynth.instances.canvas import COVERED, NO_PIXEL, TOO_FEW, Canvas, Label
+from nucleosynth.instances.canvas import Canvas, Label
 from nucleosynth.instances.polygons import Ring
-
-HOLES = "regions marked as holes, cut out of the nuclei under them"
-EMPTIED = "nuclei that holes take whole, left out"
-WITHOUT_NUCLEUS = (TOO_FEW, NO_PIXEL, COVERED, HOLES, EMPTIED)
-"""The repairs that each count a region of the file that is no nucleus of the map."""
-FARTHEST_PX = 1e9
-"""No vertex of a real outline lies farther out."""
 
 
 class Outlined(NamedTuple):
@@ -39,6 +30,7 @@ class Outlined(NamedTuple):
 
 
 class _Region(NamedTuple):
+    where: str
     ring: Ring
     hole: bool
 
@@ -55,8 +47,11 @@ def read_outlines(path: Path, size: tuple[int, int], kind: int = 1) -> Outlined:
     canvas = Canvas(size)
     for region in regions:
         if not region.hole:
-            canvas.outline([[region.ring]], kind, str(path))
-    return Outlined(_cut(canvas, [region.ring for region in regions if region.hole]), _mpp(root))
+            canvas.outline([[region.ring]], kind, region.where)
+    for region in regions:
+        if region.hole:
+            canvas.erase([[region.ring]], region.where)
+    return Outlined(canvas.label(), _mpp(root))
 
 
 def _parsed(path: Path) -> ElementTree.Element:
@@ -76,42 +71,20 @@ def _parsed(path: Path) -> ElementTree.Element:
 
 
 def _region(element: ElementTree.Element, path: Path) -> _Region:
-    """A region's outline; its coordinates are numbers that a pixel can be near."""
+    """A region's outline, and whether it is a hole."""
+    where = f"{path}, region {element.get('Id', 'without Id')}"
     try:
         points = [(float(vertex.attrib["X"]), float(vertex.attrib["Y"])) for vertex in element.iter("Vertex")]
-        flaw = "" if (np.abs(np.array(points)) <= FARTHEST_PX).all() else "NaN, infinity or far outside any image"
-    except KeyError as error:
-        flaw = f"a vertex without {error}"
-    except ValueError as error:
-        flaw = str(error)
-    if flaw:
+    except (KeyError, ValueError) as error:
         raise UserError(
             "an outline of no place",
             expected="vertices with finite X and Y",
-            got=flaw,
-            where=f"{path}, region {element.get('Id', 'without Id')}",
+            got=f"a vertex without {error}" if isinstance(error, KeyError) else str(error),
+            where=where,
             mend="export the annotations again, or remove that region",
-        )
-    return _Region(np.array(points, np.float64).reshape(-1, 2), element.get("NegativeROA", "0").strip() == "1")
-
-
-def _cut(canvas: Canvas, holes: Sequence[Ring]) -> Label:
-    """What has been drawn, less the holes; nuclei that they take whole are counted apart from covered ones."""
-    drawn = canvas.label()
-    if not holes:
-        return drawn
-    for ring in holes:
-        if len(ring) < 3:
-            canvas.repairs[TOO_FEW] += 1
-        else:
-            canvas.repairs[HOLES] += 1
-            canvas.erase([[ring]])
-    left = canvas.label()
-    taken = len(drawn.classes) - len(left.classes)
-    repairs = Counter(left.repairs)
-    repairs[COVERED] -= taken
-    repairs[EMPTIED] += taken
-    return left._replace(repairs={words: count for words, count in repairs.items() if count})
+        ) from error
+    ring = np.array(points, np.float64).reshape(-1, 2)
+    return _Region(where, ring, element.get("NegativeROA", "0").strip() == "1")
 
 
 def _mpp(root: ElementTree.Element) -> float | None:

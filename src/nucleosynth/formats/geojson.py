@@ -67,7 +67,7 @@ def _label(path: Path, size: tuple[int, int], class_names: tuple[str, ...] | Non
     canvas = Canvas(size)
     canvas.repairs.update(found.repairs)
     for outline in found.outlines:
-        canvas.outline(outline.polygons, class_of(outline.name, class_names, str(path)), str(path))
+        canvas.outline(outline.polygons, class_of(outline.name, class_names, outline.where), outline.where)
     return canvas.label()
 
 

@@ -16,10 +16,8 @@ numbers, they are "class 1".."class C", 0 unknown; else their words in natural o
 
 import csv
 import math
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +42,8 @@ from nucleosynth.formats.tile_files import (
     write_folder,
 )
 from nucleosynth.instances.canvas import Canvas
-from nucleosynth.instances.geojson import LARGEST
-from nucleosynth.instances.polygons import Polygon, Ring, trace
+from nucleosynth.instances.polygons import trace
+from nucleosynth.instances.wkt import polygons_of, wkt_of
 from nucleosynth.sample import Sample
 
 TABLE = "nuclei.csv"
@@ -53,9 +51,6 @@ COLUMNS = ("tile", "id", "class", "x_px", "y_px", "area_px", "area_um2", "polygo
 UNKNOWN = "unknown"
 AGREE_PX = 1e-6
 """What a point's coordinates in the table and in meta.json may differ by: the table's are rounded."""
-_RING = re.compile(r"\(([^()]*)\)")
-_SKELETONS = {"POLYGON": re.compile(r"\(o(,o)*\)"), "MULTIPOLYGON": re.compile(r"\(\(o(,o)*\)(,\(o(,o)*\))*\)")}
-"""WKT with each ring as an "o"."""
 _Position = tuple[float | None, float | None]
 _Point = tuple[float, float, int]
 
@@ -129,46 +124,7 @@ def _nuclei(sample: Sample) -> Iterator[tuple[int, tuple[Any, ...]]]:
     nuclei = zip(sample.classes.tolist(), middles, areas, trace(sample.instances), strict=True)
     for kind, (x, y), area, polygons in nuclei:
         um2 = "" if sample.mpp is None else round(area * sample.mpp**2, 6)
-        yield kind, (round(x, 3), round(y, 3), area, um2, _wkt(polygons))
-
-
-def _wkt(polygons: Sequence[Polygon]) -> str:
-    """POLYGON, or MULTIPOLYGON where there are several; rings are closed.
-
-    Example:
-        >>> _wkt([[np.array([[0, 0], [1, 0], [0, 1]])]])
-        'POLYGON ((0 0, 1 0, 0 1, 0 0))'
-    """
-    texts = []
-    for polygon in polygons:
-        rings = [", ".join(f"{x} {y}" for x, y in [*ring.tolist(), ring[0].tolist()]) for ring in polygon]
-        texts.append("(" + ", ".join(f"({ring})" for ring in rings) + ")")
-    return f"POLYGON {texts[0]}" if len(texts) == 1 else f"MULTIPOLYGON ({', '.join(texts)})"
-
-
-def _polygons(wkt: str, where: str) -> list[list[Ring]]:
-    """The polygons of a POLYGON or MULTIPOLYGON: rings (m 2) as they stand.
-
-    Raises:
-        UserError: anything else.
-    """
-    kind, bracket, body = re.sub(r"\s*([(),])\s*", r"\1", wkt.strip()).partition("(")
-    skeleton = _RING.sub("o", bracket + body)
-    try:
-        if kind.upper() not in _SKELETONS or not _SKELETONS[kind.upper()].fullmatch(skeleton):
-            raise ValueError("neither of the two")
-        rings = [_ring(ring.split(",")) for ring in _RING.findall(bracket + body)]
-    except ValueError as error:
-        raise _bad("a POLYGON or MULTIPOLYGON of x y pairs", wkt[:60], where) from error
-    in_order = iter(rings)
-    return [list(islice(in_order, polygon.count("o"))) for polygon in skeleton.split("),(")]
-
-
-def _ring(vertices: Sequence[str]) -> Ring:
-    ring = np.array([vertex.split() for vertex in vertices], np.float64)
-    if ring.shape[1:] != (2,) or not (np.abs(ring) <= LARGEST).all():
-        raise ValueError("no pairs of finite numbers")
-    return ring
+        yield kind, (round(x, 3), round(y, 3), area, um2, wkt_of(polygons))
 
 
 def _file(root: Path) -> Path:
@@ -186,6 +142,7 @@ def _rows(file: Path) -> list[_Row]:
             expected="columns tile, class, and polygon or x_px and y_px",
             got=", ".join(table.columns),
             where=str(file),
+            mend="add the columns; `nucleosynth list` has the layouts that are read",
         )
     return [_row(row, number, where) for number, (where, row) in enumerate(table.rows, start=1)]
 
@@ -231,7 +188,7 @@ def _sample(name: str, path: Path, table: _Table, meta: Meta, source: str) -> Sa
         meta = meta.model_copy(update={"tiles": {name: tile}})
     else:
         for row, kind in zip(rows, kinds, strict=True):
-            canvas.outline(_polygons(row.polygon, row.where), kind, row.where)
+            canvas.outline(polygons_of(row.polygon, row.where), kind, row.where)
     return sample_of(name, image, canvas.label(), table.class_names, meta, source)
 
 

@@ -2,6 +2,7 @@
 
 Where two nuclei claim a pixel, the later one has it. Nothing vanishes unheard: `repairs` counts, in words, pixels that
 two nuclei claim, nuclei that later ones cover, nuclei without a pixel, outlines that cross themselves or the border.
+Every nucleus or hole that is drawn is a nucleus of the map, or is counted under one of `WITHOUT_NUCLEUS`.
 """
 
 from collections import Counter
@@ -11,19 +12,20 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nucleosynth.errors import UserError
-from nucleosynth.instances.polygons import Polygon, fill
+from nucleosynth.instances.polygons import Polygon, check_place, fill
 from nucleosynth.sample import Classes, Instances, without_gaps
 
 CLAIMED_TWICE = "px claimed by two nuclei, left to the later one"
 COVERED = "nuclei covered by later ones, left out"
 NO_PIXEL = "nuclei without a pixel inside the image, left out"
 TOO_FEW = "outlines of fewer than 3 points, left out"
+PARTS = "parts of fewer than 3 points, left out"
 CROSSES = "outlines that cross themselves, filled whole"
 BEYOND = "outlines that leave the image, cut at its border"
-
-LARGEST_PX = 1e9
-"""What a coordinate may be; beyond it, floats no longer tell pixels apart."""
+HOLES = "regions marked as holes, cut out of the nuclei under them"
+EMPTIED = "nuclei that holes take whole, left out"
+WITHOUT_NUCLEUS = (TOO_FEW, NO_PIXEL, COVERED, HOLES, EMPTIED)
+"""The repairs that each count something drawn that is no nucleus of the map."""
 
 
 class Label(NamedTuple):
@@ -50,6 +52,7 @@ class Canvas:
         self.repairs: Counter[str] = Counter()
         self._map = np.zeros(size, np.int32)
         self._kinds: list[int] = []
+        self._cut: set[int] = set()
 
     def draw(self, mask: NDArray[np.bool_], kind: int, top: int = 0, left: int = 0) -> None:
         """A nucleus of class `kind` (0 = unknown): a mask inside the image, its upper left pixel at (top, left)."""
@@ -63,23 +66,13 @@ class Canvas:
             self.repairs[CLAIMED_TWICE] += taken
         under[mask] = len(self._kinds)
 
-    def outline(self, polygons: Sequence[Polygon], kind: int, where: str = "") -> None:
+    def outline(self, polygons: Sequence[Polygon], kind: int, where: str) -> None:
         """A nucleus given by its polygons (see instances/polygons.py for their coordinates).
 
         Raises:
-            UserError: a coordinate that is no number of px on any slide; `where` names the file.
+            UserError: a coordinate that is no number of px on any slide; `where` names the file and the outline.
         """
-        if not all((np.abs(ring) <= LARGEST_PX).all() for polygon in polygons for ring in polygon):
-            raise UserError(
-                "an outline of no place",
-                expected=f"finite coordinates, at most {LARGEST_PX:g} px from the image",
-                got="NaN, infinity or more",
-                where=where,
-                mend="export the annotations again, or remove that outline",
-            )
-        whole = [polygon for polygon in polygons if polygon and len(polygon[0]) >= 3]
-        if len(whole) < len(polygons) or not polygons:
-            self.repairs[TOO_FEW] += max(len(polygons) - len(whole), 1)
+        whole = self._whole(polygons, where)
         if not whole:
             return
         filled = fill(whole, self.size)
@@ -87,19 +80,38 @@ class Canvas:
         self.repairs[BEYOND] += filled.beyond and bool(filled.mask.any())
         self.draw(filled.mask, kind, filled.top, filled.left)
 
-    def erase(self, polygons: Sequence[Polygon]) -> int:
-        """Take the pixels of some polygons from whatever nuclei have them; the number of pixels."""
-        filled = fill(polygons, self.size)
+    def erase(self, polygons: Sequence[Polygon], where: str) -> None:
+        """A hole, cut out of whatever nuclei have its pixels: to be called when all of them are drawn.
+
+        Raises:
+            UserError: as `outline`.
+        """
+        whole = self._whole(polygons, where)
+        if not whole:
+            return
+        self.repairs[HOLES] += 1
+        filled = fill(whole, self.size)
         height, width = filled.mask.shape
         under = self._map[filled.top : filled.top + height, filled.left : filled.left + width]
-        taken = int(np.count_nonzero(under[filled.mask]))
+        self._cut.update(np.unique(under[filled.mask]).tolist())
         under[filled.mask] = 0
-        return taken
 
     def label(self) -> Label:
         """What has been drawn."""
         drawn = np.array(self._kinds, np.uint8)
         instances, classes = without_gaps(self._map, drawn)
         repairs = self.repairs.copy()
-        repairs[COVERED] += len(drawn) - len(classes)
+        emptied = len(self._cut - {0} - set(np.unique(self._map).tolist())) if self._cut else 0
+        repairs[EMPTIED] += emptied
+        repairs[COVERED] += len(drawn) - len(classes) - emptied
         return Label(instances, classes, {words: count for words, count in repairs.items() if count})
+
+    def _whole(self, polygons: Sequence[Polygon], where: str) -> list[Polygon]:
+        """The polygons of 3 points and more; what is left out of them is counted."""
+        check_place(polygons, where)
+        whole = [polygon for polygon in polygons if polygon and len(polygon[0]) >= 3]
+        if whole:
+            self.repairs[PARTS] += len(polygons) - len(whole)
+        else:
+            self.repairs[TOO_FEW] += 1
+        return whole

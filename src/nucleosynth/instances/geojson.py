@@ -13,11 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from nucleosynth.data.files import whole
 from nucleosynth.errors import UserError
 from nucleosynth.instances.polygons import Polygon, Ring
 
-LARGEST = 1e9
-"""What a coordinate may be, in px."""
 NOT_OUTLINES = ("Point", "MultiPoint", "LineString", "MultiLineString")
 SAME_ID = "features whose id another one has, all kept"
 CELL_ALONE = "cells without an outline of their nucleus, the cell's own taken"
@@ -25,11 +24,11 @@ NO_GEOMETRY = "features without a geometry, left out"
 
 
 class Outline(NamedTuple):
-    """A nucleus: its polygons, the name of its class ("" where none is given), and all that the file says of it."""
+    """A nucleus: its polygons, the name of its class ("" where none is given), and the file and feature it is of."""
 
     polygons: list[list[Ring]]
     name: str
-    properties: dict[str, Any]
+    where: str
 
 
 class Outlines(NamedTuple):
@@ -44,7 +43,7 @@ def features(path: Path) -> Outlines:
 
     Raises:
         UserError: not JSON, truncated, nested without end, no features, an unknown geometry, or coordinates that are no
-            pairs of finite numbers; the message names the file and the feature, counted from 1.
+            pairs of numbers; the message names the file and the feature, counted from 1.
     """
     try:
         return _outlines(_features(path), str(path))
@@ -66,8 +65,9 @@ def geometry_of(polygons: Sequence[Polygon]) -> dict[str, Any]:
 
 
 def _features(path: Path) -> list[Any]:
+    data = whole(path, path.resolve().parent)  # where links may lead is for whoever finds the files to say
     try:
-        content = json.loads(path.read_bytes().decode("utf-8-sig"))
+        content = json.loads(data.decode("utf-8-sig"))
     except ValueError as error:
         raise _broken(str(error), str(path)) from error
     if isinstance(content, dict) and content.get("type") == "Feature":
@@ -96,7 +96,7 @@ def _outlines(found: Sequence[Any], file: str) -> Outlines:
         repairs.update({f"{kind} features, which outline nothing, left out": n for kind, n in kinds.items()})
         repairs[NO_GEOMETRY] += not polygons and not kinds
         if polygons:
-            outlines.append(Outline(polygons, _name(properties, where), properties))
+            outlines.append(Outline(polygons, _name(properties, where), where))
     repairs[SAME_ID] = sum(count for count in ids.values() if count > 1)
     return Outlines(outlines, {words: count for words, count in repairs.items() if count})
 
@@ -135,8 +135,6 @@ def _ring(vertices: Any, where: str) -> Ring:
         raise _broken("coordinates that are no pairs", where) from error
     if ring.ndim != 2 or ring.shape[1] != 2 or ring.dtype.kind not in "iuf":
         raise _broken("coordinates that are no pairs of numbers", where)
-    if not (np.abs(ring) <= LARGEST).all():
-        raise _broken(f"the coordinate {ring.ravel()[np.abs(ring).argmax()]}", where)
     return ring[:-1] if len(ring) > 1 and (ring[0] == ring[-1]).all() else ring
 
 
@@ -159,7 +157,7 @@ def _name(properties: dict[str, Any], where: str) -> str:
 def _broken(got: str, where: str) -> UserError:
     return UserError(
         "not a GeoJSON file of outlines",
-        expected="Features of Polygon or MultiPolygon, coordinates as pairs of finite numbers in px",
+        expected="Features of Polygon or MultiPolygon, coordinates as pairs of numbers in px",
         got=got,
         where=where,
         mend="export the annotations again",

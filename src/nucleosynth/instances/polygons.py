@@ -18,12 +18,15 @@ from numba import njit
 from numpy.typing import NDArray
 from skimage import measure
 
+from nucleosynth.errors import UserError
 from nucleosynth.sample import Instances
 
 Ring = NDArray[Any]
 """(m 2) x, y in px, corner coordinates, not closed."""
 Polygon = Sequence[Ring]
 """The outer ring, then those of the holes."""
+FARTHEST_PX = 1e9
+"""What a coordinate may be; beyond it, floats no longer tell pixels apart."""
 
 
 class Filled(NamedTuple):
@@ -38,6 +41,24 @@ class Filled(NamedTuple):
     mask: NDArray[np.bool_]
     crosses: bool
     beyond: bool
+
+
+def check_place(polygons: Sequence[Polygon], where: str) -> None:
+    """Check that polygons lie where an image can be.
+
+    Raises:
+        UserError: a coordinate that is NaN, infinite or beyond any slide; `where` names the file and the outline.
+    """
+    for polygon in polygons:
+        for ring in polygon:
+            if not (np.abs(ring) <= FARTHEST_PX).all():
+                raise UserError(
+                    "an outline of no place",
+                    expected=f"finite coordinates, at most {FARTHEST_PX:g} px from the image",
+                    got=f"the coordinate {np.ravel(ring)[np.abs(ring).argmax()]}",
+                    where=where,
+                    mend="export the annotations again, or remove that outline",
+                )
 
 
 def fill(polygons: Sequence[Polygon], size: tuple[int, int]) -> Filled:
@@ -92,12 +113,6 @@ def trace(instances: Instances) -> list[list[list[Ring]]]:
     for part in range(1, len(number_of)):
         nuclei[number_of[part] - 1].append(polygons[part])
     return nuclei
-
-
-def trace_mask(mask: NDArray[np.bool_], top: int = 0, left: int = 0) -> list[list[Ring]]:
-    """The polygons of one nucleus: a mask (h w) whose upper left pixel stands at (top, left)."""
-    (nucleus,) = trace(mask.astype(np.int32))
-    return [[ring + np.array([left, top], np.int32) for ring in polygon] for polygon in nucleus]
 
 
 @njit(cache=True)
