@@ -16,7 +16,8 @@ from drawn import drawn_sample
 from nucleosynth.data.findings import REPAIRS, Finding
 from nucleosynth.errors import UserError
 from nucleosynth.formats.geojson import read, write, write_annotations
-from nucleosynth.instances.canvas import CLAIMED_TWICE
+from nucleosynth.instances.canvas import CLAIMED_TWICE, COVERED
+from nucleosynth.instances.geojson import SAME_ID
 from nucleosynth.pictures import class_colours
 from nucleosynth.sample import Sample, without_gaps
 
@@ -111,6 +112,27 @@ def test_overlaps_go_to_the_later_nucleus_and_what_is_no_area_is_left_out(tmp_pa
     assert tile.instances[0, :7].tolist() == [1, 1, 2, 2, 2, 2, 0]
     left_out = "Point features, which outline nothing, left out"
     assert tile.quality[REPAIRS] == {left_out: 1, CLAIMED_TWICE: 8}
+
+
+def test_repairs_are_added_to_those_that_meta_tells_of(tmp_path: Path) -> None:
+    before = {CLAIMED_TWICE: 31, "px mended": 2}
+    write([drawn_sample(0, quality={REPAIRS: before, "sharp": True})], tmp_path)
+    path = tmp_path / "labels/tile_0.geojson"
+    content = json.loads(path.read_text())
+    content["features"] += [feature([3, 3], kind="Point"), content["features"][0]]
+    path.write_text(json.dumps(content))
+    (tile,) = read(str(tmp_path))
+    claimed = int(np.count_nonzero(drawn_sample(0).instances == 1))
+    mended = before | {CLAIMED_TWICE: 31 + claimed, "Point features, which outline nothing, left out": 1}
+    mended |= {COVERED: 1, SAME_ID: 2}
+    assert tile.quality == {REPAIRS: mended, "sharp": True}
+
+
+@pytest.mark.parametrize("odd", [float("nan"), float("inf"), 1e300])
+def test_coordinates_of_no_place_name_file_and_feature(tmp_path: Path, odd: float) -> None:
+    put(tmp_path, "a", [feature([3, 3], kind="Point"), feature([[[1, 2], [odd, 4], [5, 6]]])])
+    with pytest.raises(UserError, match=r"an outline of no place(.|\n)*a.geojson, feature 2"):
+        list(read(str(tmp_path)))
 
 
 def test_what_meta_says_of_classes_is_held_to(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from drawn import drawn_sample
 from nucleosynth.data import consep
-from nucleosynth.data.findings import REPAIRS
+from nucleosynth.data.findings import REPAIRS, Finding
 from nucleosynth.errors import UserError
 from nucleosynth.formats.hovernet import SEVERAL, TYPELESS, read, write, write_npy
 
@@ -116,6 +116,17 @@ def test_a_nucleus_of_several_types_takes_the_most_frequent_and_is_counted(tmp_p
     put(tmp_path, np.stack([INST_MAP, types], axis=2))
     (tile,) = read(str(tmp_path))
     assert (tile.classes.tolist(), tile.quality[REPAIRS]) == ([1, 2, 3], {SEVERAL: 2})
+
+
+@pytest.mark.parametrize("odd", [float("nan"), 2e9])
+def test_types_that_are_none_spoil_no_other_tile(tmp_path: Path, odd: float) -> None:
+    put(tmp_path, LABELS["npy"], "a")
+    put(tmp_path, {"inst_map": INST_MAP, "inst_type": [[1.0], [2.0], [odd]]}, "b")
+    put(tmp_path, np.stack([INST_MAP, np.where(INST_MAP == 9, odd, TYPE_MAP)], axis=2), "c")
+    found: list[Finding] = []
+    (tile,) = read(str(tmp_path), found.append)
+    assert (tile.sample_id, tile.class_names) == ("a", ("class 1", "class 2", "class 3"))
+    assert [finding.kind for finding in found] == ["broken", "broken"]
 
 
 def test_large_ids_need_no_memory(tmp_path: Path) -> None:

@@ -107,6 +107,11 @@ def test_a_file_that_is_no_geojson_is_named(tmp_path: Path, content: bytes) -> N
         written(tmp_path, content)
 
 
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"cannot be read(.|\n)*tile.geojson"):
+        features(tmp_path / "tile.geojson")
+
+
 @pytest.mark.parametrize(
     "bad",
     [

@@ -28,7 +28,7 @@ from nucleosynth.data.findings import Note, strictly
 from nucleosynth.data.images import ids, read_npy
 from nucleosynth.data.matlab import read_mat
 from nucleosynth.errors import UserError
-from nucleosynth.formats.tile_files import LabelFiles, read_tiles, write_tiles
+from nucleosynth.formats.tile_files import MOST_CLASSES, LabelFiles, read_tiles, write_tiles
 from nucleosynth.instances.canvas import Label
 from nucleosynth.instances.classes import majority
 from nucleosynth.sample import Classes, Image, Instances, Sample
@@ -134,6 +134,15 @@ def _from_mat(path: Path) -> tuple[Instances, NDArray[Any] | None, dict[str, int
 
 
 def _from_npy(path: Path) -> tuple[Instances, NDArray[Any] | None, dict[str, int]]:
+    """As `_from_mat`."""
+    pixels, types = _maps(path)
+    found = ids(pixels, str(path), integral_floats=True)
+    instances = _closed(found, np.unique(found[found > 0]))
+    return (instances, None, {}) if types is None else (instances, *_of_pixels(instances, types, path))
+
+
+def _maps(path: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """Ids and types of pixels in a .npy; None where it has no types."""
     array = read_npy(path)
     array = array[..., None] if array.ndim == 2 else array
     channels = array.shape[2] if array.ndim == 3 else 0
@@ -143,13 +152,10 @@ def _from_npy(path: Path) -> tuple[Instances, NDArray[Any] | None, dict[str, int
             expected="numbers (h, w), (h, w, 2: ids, types), (h, w, 4: RGB, ids) or (h, w, 5: RGB, ids, types)",
             got=f"{array.dtype} {array.shape}",
             where=str(path),
+            mend="write the label again in one of these forms",
         )
     of_ids, of_types = _CHANNELS.get(channels, (0, None))
-    found = ids(array[..., of_ids], str(path), integral_floats=True)
-    instances = _closed(found, np.unique(found[found > 0]))
-    if of_types is None:
-        return instances, None, {}
-    return instances, *_of_pixels(instances, array[..., of_types], path)
+    return array[..., of_ids], None if of_types is None else array[..., of_types]
 
 
 def _closed(found: Instances, present: Instances) -> Instances:
@@ -162,7 +168,11 @@ def _of_pixels(instances: Instances, pixels: NDArray[Any], path: Path) -> tuple[
     pixels = ids(pixels, str(path), integral_floats=True)
     if pixels.shape != instances.shape:
         raise UserError(
-            "maps of different sizes", expected=f"types {instances.shape}", got=str(pixels.shape), where=str(path)
+            "maps of different sizes",
+            expected=f"types {instances.shape}, as ids",
+            got=str(pixels.shape),
+            where=str(path),
+            mend="write the label again",
         )
     _check_types(pixels, str(path))
     of_one_pixel = np.zeros(int(instances.max(initial=0)) + 1, np.int32)
@@ -185,18 +195,27 @@ def _image(path: Path) -> Image:
         )
     image = ids(array[..., :3], str(path), integral_floats=True)
     if image.max(initial=0) > 255:
-        raise UserError("not an RGB image", expected="values 0..255", got=str(image.max()), where=str(path))
+        raise UserError(
+            "not an RGB image",
+            expected="values 0..255",
+            got=str(image.max()),
+            where=str(path),
+            mend="write the patch again, with an image of 8 bits",
+        )
     return np.ascontiguousarray(image.astype(np.uint8))
 
 
 def _words(path: Path) -> Sequence[str]:
-    """Names for all types up to the largest that occurs."""
+    """Names for all types up to the largest that occurs, be it in a single pixel."""
     if path.suffix.lower() == ".npy":
-        types = _from_npy(path)[1]
+        types = _maps(path)[1]
     else:
         mat = read_mat(path, (), ("inst_type",)) or read_mat(path, (), ("type_map",))
         types = next(iter(mat.values()), None)
-    return [] if types is None else [f"class {k}" for k in range(1, int(types.max(initial=0)) + 1)]
+    highest = 0 if types is None else int(ids(types, str(path), integral_floats=True).max(initial=0))
+    if highest > MOST_CLASSES:
+        raise _type_error(f"0 (unknown) or 1..{MOST_CLASSES}", f"type {highest}", str(path))
+    return [f"class {k}" for k in range(1, highest + 1)]
 
 
 def _check_types(types: NDArray[Any], where: str) -> None:

@@ -11,13 +11,13 @@ meta.json (or a meta.toml) the class names are gathered from the labels, and not
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Protocol
 
-from nucleosynth.data.files import existing_folder, named_files, natural
-from nucleosynth.data.findings import REPAIRS, Note, each_tile, strictly
+from nucleosynth.data.files import existing_folder, named_files, natural, some_of
+from nucleosynth.data.findings import Note, each_tile, strictly, with_repairs
 from nucleosynth.data.folder import same_names
 from nucleosynth.data.images import IMAGE_SUFFIXES, encode_image, read_image
 from nucleosynth.data.meta import META, Meta, Tile, read_meta, said_of, tile_of
@@ -95,10 +95,15 @@ def read_tiles(where: str, files: LabelFiles, note: Note = strictly) -> Iterator
 def sample_of(
     name: str, image: Image, label: Label, class_names: tuple[str, ...] | None, meta: Meta, source: str
 ) -> Sample:
-    """The Sample of a tile: what its label and meta.json say; `source` where no other is named."""
+    """The Sample of a tile: what its label and meta.json say; `source` where no other is named.
+
+    What reading the label had to mend is added to what meta.json says was mended before.
+    """
     names = NUCLEUS if class_names is None else class_names
     said = said_of(meta, name, (image.shape[0], image.shape[1]), names, source)
-    return with_repairs(Sample(name, image, label.instances, label.classes, names, **said), label)
+    if label.repairs:
+        said["quality"] = with_repairs(said.get("quality", {}), label.repairs)
+    return Sample(name, image, label.instances, label.classes, names, **said)
 
 
 def write_tiles(
@@ -152,7 +157,13 @@ def write_folder(
     with new_folder(Path(folder), ours, overwrite) as temporary:
         write(temporary, checked())
         if not tiles:
-            raise UserError("nothing to write", expected="at least one sample", got="none", where=str(folder))
+            raise UserError(
+                "nothing to write",
+                expected="at least one sample",
+                got="none",
+                where=str(folder),
+                mend="check what the samples are read from",
+            )
         write_meta(temporary, names[0], tiles)
     return len(tiles)
 
@@ -186,9 +197,16 @@ def check_name(name: str, taken: Iterable[str]) -> None:
     odd = any(part in ("", ".", "..") or part.startswith(".") for part in name.split("/"))
     absolute = path.is_absolute() or PureWindowsPath(name).is_absolute()
     if odd or absolute or "\\" in name or any(ord(letter) < 32 for letter in name):
-        raise UserError("a sample_id that is no file name", expected="such as slide_1/tile_7", got=repr(name))
+        raise UserError(
+            "a sample_id that is no file name",
+            expected="such as slide_1/tile_7",
+            got=repr(name),
+            mend="rename that sample",
+        )
     if name in taken:
-        raise UserError("two samples of one name", expected="every sample_id once", got=repr(name))
+        raise UserError(
+            "two samples of one name", expected="every sample_id once", got=repr(name), mend="rename one of the samples"
+        )
 
 
 def check_class_names(class_names: tuple[str, ...], by_name: bool) -> None:
@@ -248,11 +266,6 @@ def ours(folder: Path) -> bool:
     return meta.written_by == WRITTEN_BY and {path.name for path in folder.iterdir()} <= {META, *meta.holds}
 
 
-def with_repairs(sample: Sample, label: Label) -> Sample:
-    """The sample, its quality telling what reading its label had to mend."""
-    return replace(sample, quality={**sample.quality, REPAIRS: label.repairs}) if label.repairs else sample
-
-
 def first_files(
     root: Path, folders: Iterable[str], suffixes: Iterable[str], apart: tuple[str, ...] = ()
 ) -> dict[str, Path]:
@@ -270,7 +283,7 @@ def nothing_found(root: Path, what: str, expected: str) -> UserError:
     return UserError(
         f"no {what} in the folder",
         expected=expected,
-        got=", ".join(sorted(path.name for path in root.iterdir())[:8]) or "an empty folder",
+        got=some_of(root),
         where=str(root),
         mend="give the folder that holds images/ and the labels",
     )
