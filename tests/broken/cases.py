@@ -5,17 +5,19 @@ import struct
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 
 import cv2
 import numpy as np
+import scipy.io
 
+import releases
 from nucleosynth import catalog
 from nucleosynth.data.findings import PROBLEMS, Finding, repairs_of
 from nucleosynth.errors import UserError
 
-Break = Callable[[Path], None]
+Break = Callable[[Path], object]
+"""What is done to the folder; what it returns is of no account."""
 CANARY = "canary"
 """The file that would appear if anything loaded could run code."""
 
@@ -31,7 +33,7 @@ class Case:
 
     def make(self, root: Path) -> str:
         """Write the tiny copy and break it; what stands after the colon of `name:where`."""
-        where: str = import_module(f"releases.{self.data_set}").make(root)
+        where = releases.make(self.data_set, root)
         self.change(root)
         return where
 
@@ -60,6 +62,17 @@ def array(root: Path, pattern: str, change: Callable[[np.ndarray], np.ndarray]) 
     """Change an array in a .npy file."""
     path = first(root, pattern)
     np.save(path, change(np.load(path)))
+
+
+def mat(**changes: object) -> Break:
+    """Change the variables of the first MATLAB file; those that become None are taken out."""
+
+    def change(root: Path) -> None:
+        path = first(root, "*.mat")
+        found = {name: value for name, value in scipy.io.loadmat(path).items() if not name.startswith("_")}
+        scipy.io.savemat(path, {name: value for name, value in (found | changes).items() if value is not None})
+
+    return change
 
 
 def picture(root: Path, pattern: str, change: Callable[[np.ndarray], np.ndarray]) -> None:

@@ -6,9 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.io
 
-from broken.cases import Case, bomb_mat, canary, claiming_npy, first, pickled_npy, prefixed, text, windows_lines
+from broken.cases import (
+    Break,
+    Case,
+    bomb_mat,
+    canary,
+    claiming_npy,
+    first,
+    mat,
+    pickled_npy,
+    prefixed,
+    text,
+    windows_lines,
+)
 from drawn import drawn_sample
 from nucleosynth.formats import hovernet
 
@@ -22,32 +33,23 @@ def _json(root: Path, pattern: str, change: Callable[[Any], None]) -> None:
     path.write_text(json.dumps(content))
 
 
-def _feature(change: Callable[[dict[str, Any]], None]) -> Callable[[Path], None]:
+def _feature(change: Callable[[dict[str, Any]], None]) -> Break:
     return lambda root: _json(root, "*.geojson", lambda content: change(content["features"][0]))
 
 
-def _ring(*vertices: list[Any]) -> Callable[[Path], None]:
+def _ring(*vertices: list[Any]) -> Break:
     return _feature(lambda feature: feature["geometry"].update(type="Polygon", coordinates=[list(vertices)]))
 
 
-def _annotation(**changes: Any) -> Callable[[Path], None]:
+def _annotation(**changes: Any) -> Break:
     return lambda root: _json(root, "annotations.json", lambda content: content["annotations"][0].update(changes))
 
 
-def _listed(key: str, change: Callable[[list[Any]], Any]) -> Callable[[Path], None]:
+def _listed(key: str, change: Callable[[list[Any]], Any]) -> Break:
     return lambda root: _json(root, "annotations.json", lambda content: change(content[key]))
 
 
-def _mat(**changes: Any) -> Callable[[Path], None]:
-    def change(root: Path) -> None:
-        path = first(root, "*.mat")
-        mat = {name: value for name, value in scipy.io.loadmat(path).items() if not name.startswith("_")}
-        scipy.io.savemat(path, {name: value for name, value in (mat | changes).items() if value is not None})
-
-    return change
-
-
-def _npy(change: Callable[[Path, Path], None]) -> Callable[[Path], None]:
+def _npy(change: Callable[[Path, Path], None]) -> Break:
     def rewritten(root: Path) -> None:
         hovernet.write_npy([drawn_sample(k) for k in range(4)], root, overwrite=True)
         change(first(root, "*.npy"), root)
@@ -55,7 +57,7 @@ def _npy(change: Callable[[Path, Path], None]) -> Callable[[Path], None]:
     return rewritten
 
 
-def _csv(old: str, new: str, count: int = 1) -> Callable[[Path], None]:
+def _csv(old: str, new: str, count: int = 1) -> Break:
     return lambda root: text(root, "nuclei.csv", old, new, count)
 
 
@@ -136,22 +138,21 @@ CASES = [
         "geojson",
         "UTF-16",
         "not a GeoJSON file",
-        lambda r: first(r, "*.geojson").write_text(first(r, "*.geojson").read_text(), "utf-16") and None,
+        lambda r: first(r, "*.geojson").write_text(first(r, "*.geojson").read_text(), "utf-16"),
     ),
     Case(
         "geojson",
         "a list of features",
         "",
-        lambda r: (
-            first(r, "*.geojson").write_text(json.dumps(json.loads(first(r, "*.geojson").read_text())["features"]))
-            and None
+        lambda r: first(r, "*.geojson").write_text(
+            json.dumps(json.loads(first(r, "*.geojson").read_text())["features"])
         ),
     ),
     Case(
         "geojson",
         "no feature, but an object",
         "no list of features",
-        lambda r: first(r, "*.geojson").write_text("{}") and None,
+        lambda r: first(r, "*.geojson").write_text("{}"),
     ),
     Case(
         "coco",
@@ -237,20 +238,20 @@ CASES = [
         "coco",
         "a list instead of an object",
         "not a COCO file",
-        lambda r: (r / "annotations.json").write_text("[]") and None,
+        lambda r: (r / "annotations.json").write_text("[]"),
     ),
     Case("coco", "byte order mark", "", lambda r: prefixed(r, "annotations.json", b"\xef\xbb\xbf")),
-    Case("hovernet", "map of fractions", "not instance ids", _mat(inst_map=np.full((40, 48), 0.5))),
+    Case("hovernet", "map of fractions", "not instance ids", mat(inst_map=np.full((40, 48), 0.5))),
     Case(
         "hovernet",
         "map of another size",
         "differ in size|size",
-        _mat(inst_map=np.ones((4, 4), np.int32), inst_type=np.ones((1, 1)), inst_uid=np.ones((1, 1))),
+        mat(inst_map=np.ones((4, 4), np.int32), inst_type=np.ones((1, 1)), inst_uid=np.ones((1, 1))),
     ),
-    Case("hovernet", "types of too few nuclei", "tile_0", _mat(inst_type=np.ones((1, 1), np.int32))),
-    Case("hovernet", "ids that repeat", "tile_0", _mat(inst_uid=np.ones((16, 1), np.int32))),
-    Case("hovernet", "type 300", "type", _mat(inst_type=np.full((20, 1), 300))),
-    Case("hovernet", "map in a cell array", "broken file", _mat(inst_map=np.array([[1, "a"]], object))),
+    Case("hovernet", "types of too few nuclei", "tile_0", mat(inst_type=np.ones((1, 1), np.int32))),
+    Case("hovernet", "ids that repeat", "tile_0", mat(inst_uid=np.ones((16, 1), np.int32))),
+    Case("hovernet", "type 300", "type", mat(inst_type=np.full((20, 1), 300))),
+    Case("hovernet", "map in a cell array", "broken file", mat(inst_map=np.array([[1, "a"]], object))),
     Case("hovernet", "map that claims 3 GB", "at most 1 GiB", lambda r: bomb_mat(first(r, "*.mat"))),
     Case(
         "hovernet", "array that needs pickle", "broken file", _npy(lambda path, root: pickled_npy(path, canary(root)))
@@ -279,7 +280,7 @@ CASES = [
         "csv",
         "polygon cut short",
         "POLYGON|fields|broken table",
-        lambda r: (r / "nuclei.csv").write_text((r / "nuclei.csv").read_text()[:400]) and None,
+        lambda r: (r / "nuclei.csv").write_text((r / "nuclei.csv").read_text()[:400]),
     ),
     Case("csv", "id twice", "every id of a tile once", _csv("tile_0,2,", "tile_0,1,")),
     Case("csv", "id 0", "an id from 1", _csv("tile_0,2,", "tile_0,0,")),

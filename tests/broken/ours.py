@@ -7,7 +7,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import scipy.io
 import tifffile
 
 from broken.cases import (
@@ -18,6 +17,7 @@ from broken.cases import (
     canary,
     claiming_npy,
     first,
+    mat,
     pickled_npy,
     picture,
     prefixed,
@@ -26,12 +26,6 @@ from broken.cases import (
 )
 from drawn import drawn_sample
 from nucleosynth.data import store
-
-
-def _mat(root: Path, **changes: object) -> None:
-    path = first(root, "*.mat")
-    mat = {name: value for name, value in scipy.io.loadmat(path).items() if not name.startswith("_")}
-    scipy.io.savemat(path, {**mat, **changes})
 
 
 def _csv(root: Path, rows: str) -> None:
@@ -172,7 +166,7 @@ CASES = [
     ),
     Case("folder", "meta.json with a BOM", "", lambda r: prefixed(r, "meta.json", b"\xef\xbb\xbf")),
     Case("folder", "meta.json with CRLF", "", lambda r: windows_lines(r, "meta.json")),
-    Case("folder", "meta.json that is a list", "not a table", lambda r: (r / "meta.json").write_text("[1]") and None),
+    Case("folder", "meta.json that is a list", "not a table", lambda r: (r / "meta.json").write_text("[1]")),
     Case(
         "folder",
         "meta.json with a key too many",
@@ -200,26 +194,25 @@ CASES = [
     Case("folder", "classes.csv of another tile", "unknown tile", lambda r: _csv(r, _rows() + "tile_9,1,1\n")),
     Case("folder", "classes.csv with Windows paths", "", _windows_paths),
     Case("folder", "ids near two billion", "", _huge_ids),
-    Case("consep", "map of fractions", "not instance ids", lambda r: _mat(r, inst_map=np.full((40, 48), 0.5))),
-    Case("consep", "map of NaN", "not instance ids", lambda r: _mat(r, inst_map=np.full((40, 48), np.nan))),
-    Case("consep", "map of complex numbers", "broken file", lambda r: _mat(r, inst_map=np.full((40, 48), 1j))),
-    Case("consep", "map in a cell array", "broken file", lambda r: _mat(r, inst_map=np.array([[1, "a"]], object))),
+    Case("consep", "map of fractions", "not instance ids", mat(inst_map=np.full((40, 48), 0.5))),
+    Case("consep", "map of NaN", "not instance ids", mat(inst_map=np.full((40, 48), np.nan))),
+    Case("consep", "map of complex numbers", "broken file", mat(inst_map=np.full((40, 48), 1j))),
+    Case("consep", "map in a cell array", "broken file", mat(inst_map=np.array([[1, "a"]], object))),
     Case(
         "consep",
         "map of three dimensions",
         "differ in size|not an instance map",
-        lambda r: _mat(r, inst_map=np.ones((40, 48, 2)), inst_type=np.ones((1, 1))),
+        mat(inst_map=np.ones((40, 48, 2)), inst_type=np.ones((1, 1))),
     ),
-    Case("consep", "classes beyond seven", "classes do not fit", lambda r: _mat(r, inst_type=np.full((20, 1), 8.0))),
-    Case("consep", "too few classes", "classes do not fit", lambda r: _mat(r, inst_type=np.ones((1, 1)))),
+    Case("consep", "classes beyond seven", "classes do not fit", mat(inst_type=np.full((20, 1), 8.0))),
+    Case("consep", "too few classes", "classes do not fit", mat(inst_type=np.ones((1, 1)))),
     Case("consep", "map that claims 3 GB", "at most 1 GiB", lambda r: bomb_mat(first(r, "*.mat"))),
     Case(
         "consep",
         "MATLAB 7.3",
         "version 7.3",
-        lambda r: (
-            first(r, "*.mat").write_bytes(b"MATLAB 7.3 MAT-file".ljust(116) + bytes(8) + b"\x00\x02IM" + bytes(99))
-            and None
+        lambda r: first(r, "*.mat").write_bytes(
+            b"MATLAB 7.3 MAT-file".ljust(116) + bytes(8) + b"\x00\x02IM" + bytes(99)
         ),
     ),
     Case(

@@ -5,11 +5,11 @@ format, is in test_broken_content.py.
 """
 
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 
+import releases
 from broken.cases import outcome
 from nucleosynth import catalog
 
@@ -79,12 +79,11 @@ def kinds_of_files(root: Path) -> list[Path]:
 @pytest.mark.parametrize("damage", DAMAGE, ids=lambda damage: damage.__name__)
 @pytest.mark.parametrize("name", ON_DISK)
 def test_damage_is_told(name: str, damage: Callable[[Path], None], tmp_path: Path) -> None:
-    maker = import_module(f"releases.{name}")
-    count = len(kinds_of_files(Path(maker.make(tmp_path / "count" / "data"))))
+    count = len(kinds_of_files(Path(releases.make(name, tmp_path / "count" / "data"))))
     silent = []
     for k in range(count):
         root = tmp_path / f"{k}" / "data"
-        where = maker.make(root)
+        where = releases.make(name, root)
         victim = kinds_of_files(root)[k]
         if damage is vanish and victim.name in MAY_BE_ABSENT:
             continue
