@@ -58,6 +58,13 @@ def test_holes_are_cut_out_and_what_they_take_whole_is_counted() -> None:
     }
 
 
+def test_a_hole_in_nothing_empties_no_nucleus() -> None:
+    canvas = Canvas((2, 2))
+    canvas.erase([[square(0, 0, 2)]], "")
+    canvas.outline([[square(0, 0, 2)]], 1, "")
+    assert canvas.label().repairs == {words.HOLES: 1}
+
+
 def test_a_part_of_two_points_is_no_outline_left_out() -> None:
     canvas = Canvas((8, 8))
     canvas.outline([[square(0, 0, 2)], [square(4, 4, 2)[:2]], [np.zeros((0, 2))]], 1, "")
