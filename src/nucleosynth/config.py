@@ -64,7 +64,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise UserError(
             "no such file", expected="a TOML file of settings", got="nothing there", where=str(path)
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError, RecursionError) as error:
         raise UserError("not a TOML file", expected="TOML", got=str(error), where=str(path)) from error
 
 

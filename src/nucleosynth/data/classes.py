@@ -7,6 +7,14 @@ import numpy as np
 from nucleosynth.errors import UserError
 from nucleosynth.sample import Classes, Sample
 
+MOST_CLASSES = 255
+"""A class is a byte, 0 of it being the unknown type."""
+
+
+def numbered_names(count: int) -> tuple[str, ...]:
+    """Names for classes of which only numbers are known: "class 1".."class <count>"."""
+    return tuple(f"class {k}" for k in range(1, count + 1))
+
 
 def renamed(sample: Sample, class_names: tuple[str, ...]) -> Sample:
     """The sample with its classes numbered as in another list of names; a merge never happens here.

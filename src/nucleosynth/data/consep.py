@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nucleosynth.data.files import both, existing_folder, not_the
-from nucleosynth.data.findings import Note, each_tile, strictly
+from nucleosynth.data.findings import Finding, Note, each_tile, strictly
 from nucleosynth.data.images import ids, read_image
 from nucleosynth.data.matlab import read_mat
 from nucleosynth.errors import UserError
@@ -44,7 +44,7 @@ def read(where: str, note: Note = strictly) -> Iterator[Sample]:
     tiles = [
         _Tile(split, name, *files)
         for split, folder in SPLITS.items()
-        for name, files in both(root / folder / "Images", (".png",), root / folder / "Labels", (".mat",), note).items()
+        for name, files in both(root, f"{folder}/Images", (".png",), f"{folder}/Labels", (".mat",), note).items()
     ]
     if not tiles:
         raise not_the(
@@ -53,6 +53,9 @@ def read(where: str, note: Note = strictly) -> Iterator[Sample]:
             "Train/Images/*.png, Train/Labels/*.mat and the same in Test",
             "give the folder that holds Train and Test",
         )
+    for folder in SPLITS.values():
+        if not (root / folder).is_dir():
+            note(Finding("note", str(root / folder), "a part of the release that is not there"))
     yield from each_tile(_load, tiles, note)
 
 

@@ -57,7 +57,7 @@ def coloured(image: Image) -> bool:
 
 def _tile(note: Note, folder: Path) -> Sample | None:
     """The tile of a folder; None where a part of it is missing, or it is left out."""
-    image, masks = (named_files(folder / part, (".png",)) for part in ("images", "masks"))
+    image, masks = (named_files(folder / part, (".png",), folder.parent) for part in ("images", "masks"))
     if folder.name not in image or not masks:
         part = "masks" if image else "images"
         note(Finding("missing", str(folder / part), f"a tile without its {part}", "unpack the data set again"))

@@ -33,9 +33,9 @@ def tiles(dataset: Path, master: Path, note: Note) -> list[Tile]:
     Raises:
         UserError: a yaml or list file that is broken or not there, lists that do not pair, or a path out of the folder.
     """
-    images = {path.stem: path for path in named_files(dataset / "images", IMAGE_SUFFIXES).values()}
+    images = {path.stem: path for path in named_files(dataset / "images", IMAGE_SUFFIXES, dataset.parent).values()}
     labels: dict[str, list[Path]] = {}
-    for path in named_files(dataset / "labels", (".txt",)).values():
+    for path in named_files(dataset / "labels", (".txt",), dataset.parent).values():
         labels.setdefault(path.stem, []).append(path)
     if master.is_file():
         found = list(_listed(master, dataset.parent, note))
@@ -56,7 +56,7 @@ def _tell_missing(
     """Tell of tiles without a label, all at once, and of labels without their image."""
     bare = images.keys() - labels.keys()
     if bare:
-        note(Finding("missing", str(dataset / "labels"), f"the labels of {len(bare)} tiles are not there"))
+        note(Finding("note", str(dataset / "labels"), f"the labels of {len(bare)} tiles are not there"))
     for tile in found:
         # A tile without any label is told above.
         if not tile.label.is_file() and tile.name not in bare:

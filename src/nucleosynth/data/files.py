@@ -4,9 +4,11 @@ A file is found by what a person would call it: its path below the folder, witho
 differently nested, its name alone. Nothing outside the folder is ever read, whatever a link says.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from nucleosynth.data.findings import Finding, Note
 from nucleosynth.errors import UserError
@@ -42,22 +44,31 @@ def some_of(folder: Path) -> str:
 
 def natural(name: str) -> tuple[list[tuple[int, str]], str]:
     """Sort key that puts "tile_2" before "tile_10", and "tile_01" before "tile_1"."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name) if part], name
+    return [_digits(part) if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name) if part], name
 
 
-def named_files(folder: Path, suffixes: Iterable[str]) -> dict[str, Path]:
+def _digits(part: str) -> tuple[int, str]:
+    """Digits of any number, as what sorts like their value."""
+    significant = part.lstrip("0")
+    return len(significant), significant
+
+
+def named_files(folder: Path, suffixes: Iterable[str], root: Path | None = None) -> dict[str, Path]:
     """Files below a folder by name (relative path without suffix, "a/tile_1"), in natural order.
 
+    root: the folder that the user gave, out of which no link may lead; `folder` itself unless given.
+
     Raises:
-        UserError: two files of one name, such as a.png and a.tif; a link that leads out of the folder.
+        UserError: two files of one name, such as a.png and a.tif; a link that leads out of the root.
     """
     found: dict[str, Path] = {}
-    paths = [
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in suffixes and not path.name.startswith(".") and (path.is_file() or path.is_symlink())
-    ]
+    paths = [path for path in folder.rglob("*") if not path.name.startswith(".")]
     for path in sorted(paths, key=lambda path: natural(path.relative_to(folder).as_posix())):
+        wanted = path.suffix.lower() in suffixes and (path.is_file() or path.is_symlink())
+        if wanted or path.is_symlink():
+            check_inside(path, root or folder)
+        if not wanted:
+            continue
         name = path.relative_to(folder).as_posix()[: -len(path.suffix)]
         if name in found:
             raise UserError(
@@ -67,25 +78,43 @@ def named_files(folder: Path, suffixes: Iterable[str]) -> dict[str, Path]:
                 where=str(folder),
                 mend="remove or rename one of them",
             )
-        check_inside(path, folder)
         found[name] = path
     return found
 
 
-def check_inside(path: Path, folder: Path) -> None:
-    """Refuse a link that leads out of the folder.
+def check_inside(path: Path, root: Path) -> None:
+    """Refuse a path that a link leads out of the root, itself or on the way to it.
 
     Raises:
-        UserError: such a link, or one that leads nowhere.
+        UserError: such a path, or a link that leads nowhere.
     """
-    if path.is_symlink() and not (path.exists() and path.resolve().is_relative_to(folder.resolve())):
+    if not path.resolve().is_relative_to(root.resolve()) or (path.is_symlink() and not path.exists()):
         raise UserError(
             "a link out of the folder",
-            expected=f"files inside {folder}",
-            got=f"a link to {path.readlink()}",
+            expected=f"files inside {root}",
+            got=f"a link to {path.resolve()}",
             where=str(path),
-            mend="copy the file into the folder",
+            mend="copy the files into the folder, or give the folder that holds all of them",
         )
+
+
+def json_table(words: str | bytes, where: str) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+        UserError: no JSON, nested without end, or another kind of value.
+    """
+    try:
+        table = json.loads(words)
+    except (ValueError, RecursionError) as error:
+        raise UserError(
+            "not a JSON file", expected="JSON", got=str(error), where=where, mend="write it again"
+        ) from error
+    if not isinstance(table, dict):
+        raise UserError(
+            "not a table", expected="a JSON object", got=type(table).__name__, where=where, mend="write it again"
+        )
+    return table
 
 
 def whole(path: Path, folder: Path) -> bytes:
@@ -161,7 +190,8 @@ def paired(images: Mapping[str, Path], labels: Mapping[str, Path], note: Note) -
 
 
 def both(
-    images: Path, image_suffixes: Iterable[str], labels: Path, label_suffixes: Iterable[str], note: Note
+    root: Path, images: str, image_suffixes: Iterable[str], labels: str, label_suffixes: Iterable[str], note: Note
 ) -> dict[str, tuple[Path, Path]]:
-    """Image and label of each tile in two folders; see `paired`. A folder that is not there is empty."""
-    return paired(named_files(images, image_suffixes), named_files(labels, label_suffixes), note)
+    """Image and label of each tile in two folders below a root; see `paired`. A folder that is not there is empty."""
+    found = named_files(root / images, image_suffixes, root), named_files(root / labels, label_suffixes, root)
+    return paired(*found, note)

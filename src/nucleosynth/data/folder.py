@@ -8,8 +8,8 @@
 
 Classes are 1..C, 0 = unknown type. Without classes, every nucleus is a "nucleus". meta.toml holds class_names (else the
 words of classes.csv in alphabetical order, or "class 1".."class C"), mpp, tissue, stain, licence, source, split, and a
-table [tiles."<name>"] for a tile that differs. A tile is its own source ("folder/<folder>/<name>") unless a source is
-named: name the slide or patient wherever several tiles come from one, for splits never cut a source.
+table [tiles."<name>"] for a tile that differs. A tile is its own source ("folder/<name>@<digest of its pixels>") unless
+a source is named: name the slide or patient wherever several tiles come from one, for splits never cut a source.
 
 Names, classes and settings are checked before the first tile is yielded; pixels as they are read.
 """
@@ -21,11 +21,12 @@ from pathlib import Path
 
 import numpy as np
 
+from nucleosynth.data.classes import MOST_CLASSES, numbered_names
 from nucleosynth.data.files import existing_folder, named_files, not_the
 from nucleosynth.data.findings import Note, each_tile, strictly
 from nucleosynth.data.images import IMAGE_SUFFIXES, LABEL_SUFFIXES, ids, read_image, read_map, read_npy
-from nucleosynth.data.meta import Meta, read_meta, said_of
-from nucleosynth.data.tables import read_table
+from nucleosynth.data.meta import Meta, in_order, own_source, read_meta, said_of
+from nucleosynth.data.tables import is_number, read_table
 from nucleosynth.errors import UserError, unknown_name
 from nucleosynth.sample import Classes, Sample, renumbered
 
@@ -40,7 +41,8 @@ def read(where: str, note: Note = strictly) -> Iterator[Sample]:
             differ; ids or classes out of range; an unknown key. The message names the file.
     """
     root = existing_folder(where, "a folder with images/ and labels/")
-    images, labels = named_files(root / "images", IMAGE_SUFFIXES), named_files(root / "labels", LABEL_SUFFIXES)
+    images = named_files(root / "images", IMAGE_SUFFIXES, root)
+    labels = named_files(root / "labels", LABEL_SUFFIXES, root)
     if not images and not labels:
         raise not_the(
             "a folder of tiles",
@@ -51,7 +53,7 @@ def read(where: str, note: Note = strictly) -> Iterator[Sample]:
     same_names("image", images, "label", labels)
     meta = read_meta(root, images)
     classes = _read_classes(root, images, meta.class_names)
-    yield from each_tile(partial(_sample, root, images, labels, classes, meta), images, note)
+    yield from each_tile(partial(_sample, root, images, labels, classes, meta), in_order(images, meta), note)
 
 
 def _sample(
@@ -61,7 +63,7 @@ def _sample(
     instances, present = renumbered(ids(read_map(label), str(label)))
     of_nuclei = _of_nuclei(classes, name, present.tolist(), root)
     size = instances.shape[0], instances.shape[1]
-    said = said_of(meta, name, size, classes.names, f"folder/{root.resolve().name}/{name}")
+    said = said_of(meta, name, size, classes.names, own_source("folder", name, image))
     return Sample(name, image, instances, of_nuclei, classes.names, **said)
 
 
@@ -75,7 +77,7 @@ class FolderClasses:
 
 
 def _read_classes(root: Path, images: Mapping[str, Path], class_names: tuple[str, ...] | None) -> FolderClasses:
-    arrays, table = named_files(root / "classes", (".npy",)), root / "classes.csv"
+    arrays, table = named_files(root / "classes", (".npy",), root), root / "classes.csv"
     if arrays and table.exists():
         raise UserError(
             "two files say the same", expected="classes/ or classes.csv", got="both", where=str(root), mend="remove one"
@@ -87,7 +89,7 @@ def _read_classes(root: Path, images: Mapping[str, Path], class_names: tuple[str
     same_names("image", images, "list of classes", arrays)
     ordered = {name: ids(read_npy(path).ravel(), str(path)) for name, path in arrays.items()}
     largest = max(int(classes.max(initial=0)) for classes in ordered.values())
-    names = class_names or _numbered(largest)
+    names = class_names or _numbered(largest, str(root / "classes"))
     for name, classes in ordered.items():
         _in_range(int(classes.max(initial=0)), names, str(arrays[name]))
     return FolderClasses(names, ordered={name: classes.astype(np.uint8) for name, classes in ordered.items()})
@@ -98,14 +100,14 @@ def _read_csv(path: Path, images: Mapping[str, Path], class_names: tuple[str, ..
         (where, row["name"].replace("\\", "/"), row["id"], row["class"])
         for where, row in read_table(path, path.parent, ("name", "id", "class")).rows
     ]
-    words = {word for _, _, _, word in rows if not word.isdigit() and word not in ("", UNKNOWN)}
-    largest = max((int(word) for _, _, _, word in rows if word.isdigit()), default=0)
-    names = class_names or tuple(sorted(words)) or _numbered(largest)
+    words = {word for _, _, _, word in rows if not is_number(word) and word not in ("", UNKNOWN)}
+    largest = max((int(word) for _, _, _, word in rows if is_number(word)), default=0)
+    names = class_names or tuple(sorted(words)) or _numbered(largest, str(path))
     by_id: dict[str, dict[int, int]] = {name: {} for name in images}
     for where, name, number, word in rows:
         if name not in images:
             raise unknown_name("tile", name, images, where)
-        if not number.isdigit() or int(number) in by_id[name]:
+        if not is_number(number) or int(number) in by_id[name]:
             raise UserError("a bad row", expected="one row for each nucleus id", got=repr(number), where=where)
         by_id[name][int(number)] = _class_of(word, names, where)
     return FolderClasses(names, by_id=by_id)
@@ -114,7 +116,7 @@ def _read_csv(path: Path, images: Mapping[str, Path], class_names: tuple[str, ..
 def _class_of(word: str, names: tuple[str, ...], where: str) -> int:
     if word in ("", UNKNOWN):
         return 0
-    if word.isdigit():
+    if is_number(word):
         return _in_range(int(word), names, where)
     if word not in names:
         raise unknown_name("class", word, names, where)
@@ -148,12 +150,20 @@ def _of_nuclei(classes: FolderClasses, name: str, present: list[int], root: Path
     return np.ones(len(present), np.uint8)
 
 
-def _numbered(largest: int) -> tuple[str, ...]:
-    return tuple(f"class {k}" for k in range(1, largest + 1)) or ("nucleus",)
+def _numbered(largest: int, where: str) -> tuple[str, ...]:
+    if largest > MOST_CLASSES:
+        raise UserError(
+            "a class out of range",
+            expected=f"0 (unknown) or 1..{MOST_CLASSES}",
+            got=f"class {largest}",
+            where=where,
+            mend="number the classes from 1",
+        )
+    return numbered_names(largest) or ("nucleus",)
 
 
 def _in_range(number: int, names: tuple[str, ...], where: str) -> int:
-    if number > min(len(names), 255):
+    if number > min(len(names), MOST_CLASSES):
         raise UserError(
             "a class out of range",
             expected=f"0 (unknown) or 1..{len(names)} ({', '.join(names)})",

@@ -35,7 +35,7 @@ def read_image(path: Path) -> Image:
     Raises:
         UserError: truncated, not an image, not 8 bit, or without colour.
     """
-    return rgb(decode(path.read_bytes(), str(path)), str(path))
+    return rgb(decode(_bytes(path), str(path)), str(path))
 
 
 def read_map(path: Path) -> NDArray[Any]:
@@ -44,7 +44,7 @@ def read_map(path: Path) -> NDArray[Any]:
     Raises:
         UserError: truncated, not an array, or not two-dimensional (a colour picture is no instance map).
     """
-    array = read_npy(path) if path.suffix.lower() == ".npy" else decode(path.read_bytes(), str(path))
+    array = read_npy(path) if path.suffix.lower() == ".npy" else decode(_bytes(path), str(path))
     if array.ndim != 2 or array.dtype.kind not in "biuf":
         raise UserError(
             "not an instance map",
@@ -68,6 +68,13 @@ def read_npy(path: Path) -> NDArray[Any]:
     except Exception as error:  # NumPy's parser of headers raises errors of many kinds for damaged ones
         raise broken(str(path), "a NumPy array (.npy) of numbers", str(error)) from error
     return np.array(mapped)
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise broken(str(path), "a file that can be read", error.strerror or str(error)) from error
 
 
 def decode(data: bytes, where: str) -> NDArray[Any]:

@@ -98,6 +98,11 @@ def listed_tiles(root: Path, labels: Iterable[str], splits: Mapping[str, str], n
             note(Finding("left out", str(path), "it is on none of the published lists"))
     images, drawn = ({name: files[name] for name in files if name in split_of} for files in (images, drawn))
     found = paired(images, drawn, note)
+    for split, patients in splits.items():
+        absent = [name for name in patients.split() if name not in images and name not in drawn]
+        if absent:
+            told = f"tiles of {split} that are not there ({', '.join(absent[:3])}{', ...' if len(absent) > 3 else ''})"
+            note(Finding("note", str(root), told, count=len(absent)))
     return [Tile(name, split, *found[name]) for split in splits for name in found if split_of[name] == split]
 
 

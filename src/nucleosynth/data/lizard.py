@@ -79,7 +79,7 @@ def read(where: str, note: Note = strictly) -> Iterator[Sample]:
         if origin in OTHERS:
             told = f"tiles of {OTHERS[origin]}: {count}, {origin}_*"
             mend = f"do not test on {OTHERS[origin]} what was trained on these, nor the reverse"
-            note(Finding("suspicious", str(root), told, mend))
+            note(Finding("note", str(root), told, mend))
     yield from each_tile(_load, tiles, note)
 
 
@@ -131,7 +131,7 @@ def _sources(rows: Mapping[str, _Row], note: Note, where: str) -> dict[str, str]
         apart = len({rows[name].split for name in names}) > 1
         if apart:
             told = f"tiles of one slide in two folds: {', '.join(names)}"
-            note(Finding("suspicious", where, told, "use no more than one of these folds, or leave the tiles out"))
+            note(Finding("note", where, told, "use no more than one of these folds, or leave the tiles out"))
         source_of |= {name: name if apart else slide for name in names}
     return source_of
 

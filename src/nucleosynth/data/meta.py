@@ -4,19 +4,19 @@ meta.toml holds class_names, mpp, tissue, stain, licence, source, split, and a t
 differs. Where one tells nothing, nothing is made up: a tile is then its own source, at no known resolution.
 """
 
-import json
 from collections.abc import Iterable
+from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field
 
 from nucleosynth import config
 from nucleosynth.config import Settings
-from nucleosynth.data.files import check_inside
+from nucleosynth.data.files import check_inside, json_table, text
 from nucleosynth.errors import UserError, unknown_name
-from nucleosynth.sample import LabelledAs, Layout, Sample
+from nucleosynth.sample import Image, LabelledAs, Layout, Sample
 
 META = "meta.json"
 
@@ -24,7 +24,7 @@ META = "meta.json"
 class Tile(Settings):
     """What may be said of one tile, or of all; what is None is not said."""
 
-    mpp: float | None = None
+    mpp: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     """Micrometres per pixel."""
     tissue: str | None = None
     stain: str | None = None
@@ -36,7 +36,7 @@ class Tile(Settings):
     """What was merged into the classes, as `--classes` writes it."""
     caption: str | None = None
     labelled_as: LabelledAs | None = None
-    points: tuple[tuple[float, float, int], ...] | None = None
+    points: tuple[tuple[float, float, Annotated[int, Field(ge=0, le=255)]], ...] | None = None
     """x, y in px and class of each nucleus labelled by a point."""
     quality: dict[str, Any] | None = None
     provenance: dict[str, Any] | None = None
@@ -67,6 +67,21 @@ def said_of(meta: Meta, name: str, size: tuple[int, int], class_names: tuple[str
     return said
 
 
+def own_source(dataset: str, name: str, image: Image) -> str:
+    """The source of a tile that names none: the tile itself, known by its name and its pixels, wherever it lies."""
+    return f"{dataset}/{name}@{sha256(image.tobytes()).hexdigest()[:8]}"
+
+
+def in_order(names: Iterable[str], meta: Meta) -> list[str]:
+    """The names of tiles as they were written, where `convert` wrote them, else as they are given (natural order)."""
+    there = list(names)
+    return (
+        [name for name in meta.tiles if name in set(there)]
+        if len(meta.tiles) == len(there) and meta.written_by
+        else there
+    )
+
+
 def tile_of(sample: Sample) -> Tile:
     """What meta.json says of a sample, so that `said_of` gives it back."""
     points = sample.points and [
@@ -94,19 +109,10 @@ def read_meta(root: Path, names: Iterable[str] | None = None) -> Meta:
     if toml.exists():
         meta = config.resolve(Meta(), config.read_toml(toml), str(toml))
     else:
-        meta = config.resolve(Meta(), _read_json(written), str(written))
+        table = json_table(text(written, root), str(written)) if written.exists() else {}
+        meta = config.resolve(Meta(), table, str(written))
     known = set(meta.tiles if names is None else names)
     for name in meta.tiles:
         if name not in known:
             raise unknown_name("tile", name, known, str(root))
     return meta
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        table = json.loads(path.read_text(encoding="utf-8-sig")) if path.exists() else {}
-    except (ValueError, OSError) as error:
-        raise UserError("not a JSON file", expected="JSON", got=str(error), where=str(path)) from error
-    if not isinstance(table, dict):
-        raise UserError("not a table", expected="a JSON object", got=type(table).__name__, where=str(path))
-    return table

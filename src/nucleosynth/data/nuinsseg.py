@@ -33,7 +33,7 @@ def read(where: str, note: Note = strictly) -> Iterator[Sample]:
     tiles = [
         _Tile(organ, name, *files, vague.get(name))
         for organ, vague in zip(organs, map(_vague, organs), strict=True)
-        for name, files in both(organ / IMAGES, (".png",), organ / LABELS, (".tif", ".tiff"), note).items()
+        for name, files in _files(root, organ, note).items()
     ]
     yield from each_tile(_load, tiles, note)
 
@@ -46,10 +46,15 @@ class _Tile(NamedTuple):
     vague: Path | None
 
 
+def _files(root: Path, organ: Path, note: Note) -> dict[str, tuple[Path, Path]]:
+    place = organ.relative_to(root)
+    return both(root, f"{place}/{IMAGES}", (".png",), f"{place}/{LABELS}", (".tif", ".tiff"), note)
+
+
 def _organs(root: Path) -> list[Path]:
     """The folders of organs: the folder itself, those in it, or those one further down."""
     for pattern in ("", "*/", "*/*/"):
-        found = {path.parent.resolve() for part in (IMAGES, LABELS) for path in root.glob(pattern + part)}
+        found = {path.parent for part in (IMAGES, LABELS) for path in root.glob(pattern + part)}
         if found:
             return sorted(found, key=lambda path: natural(path.name))
     raise not_the(

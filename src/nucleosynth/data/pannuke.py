@@ -71,7 +71,7 @@ def read(where: str, note: Note = strictly) -> Iterator[Sample]:
     meta = read_meta(_beside_folds(chain(*found.values()), root))
     absent = [f"fold{fold}" for fold in FOLDS if fold not in found]
     if absent and not meta.class_names and not _FOLD.fullmatch(root.name):
-        note(Finding("missing", str(root), f"{' and '.join(absent)} not there", "download what is to be read"))
+        note(Finding("note", str(root), f"{' and '.join(absent)} not there"))
     yield from _of_arrays(arrays, meta, note) if arrays else _of_tables(tables, meta, note)
 
 

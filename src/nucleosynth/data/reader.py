@@ -20,8 +20,8 @@ from nucleosynth.errors import UserError
 from nucleosynth.progress import say
 from nucleosynth.sample import Sample
 
-KEPT = ("store",)
-"""What has been read before: its repairs were told then, and are not told at every reading."""
+KEPT = ("store", "folder", "geojson", "coco", "hovernet", "csv")
+"""What may have been read before: repairs of then are not told again, and those of now come as findings."""
 
 
 class Reader(Protocol):
@@ -107,7 +107,7 @@ def _telling(samples: Iterable[Sample], data: str, found: Sequence[Finding]) -> 
 
 
 def _checked(samples: Iterator[Sample], data: str, split: str | None) -> Iterator[Sample]:
-    wanted = None if split is None else ("", *split.split(","))
+    asked = [] if split is None else [word.strip() for word in split.split(",")]
     split_of: dict[str, str] = {}
     kept = 0
     for sample in samples:
@@ -120,14 +120,15 @@ def _checked(samples: Iterator[Sample], data: str, split: str | None) -> Iterato
                 where=data,
                 mend="put all tiles of a slide or patient into one split",
             )
-        if wanted is None or sample.split in wanted:
+        if split is None or sample.split in ("", *asked):
             kept += 1
             yield sample
-    if not kept:
+    absent = [word for word in asked if word not in split_of.values()]
+    if not kept or (absent and any(split_of.values())):
         there = ", ".join(sorted(set(split_of.values()))) or "no tile at all"
         raise UserError(
             "no tile to read",
-            expected=f"tiles of split {split!r}" if split else "tiles",
+            expected=f"tiles of split {' and '.join(map(repr, absent or asked))}" if split else "tiles",
             got=there,
             where=data,
             mend="take a split that is there" if split else "see what `nucleosynth validate` says",

@@ -27,6 +27,8 @@ from nucleosynth.errors import UserError
 from nucleosynth.sample import Sample
 
 REST = "*"
+AFTER = " | after "
+"""Between the text of a scheme and that of the one before it."""
 UNKNOWN = "unknown"
 
 
@@ -53,26 +55,33 @@ class Scheme:
     def apply(self, sample: Sample) -> Sample:
         """The sample in this scheme's classes; one that is in them already stays as it is.
 
+        Of a sample that another scheme has merged, only its merged classes are known: a class that merely has the name
+        of one of this scheme's is then no reason to take it for that, and the text of the other scheme is kept.
+
         Raises:
             UserError: a class of the sample has no place in the scheme.
         """
-        if sample.class_scheme == self.text:
+        if sample.class_scheme.partition(AFTER)[0] == self.text:
             return sample
         unknown = self._rest() if len(self.classes) == 1 else 0
         number = np.array([unknown, *(self._of(name, sample) for name in sample.class_names)], np.uint8)
-        return replace(recoded(sample, number, self.class_names), class_scheme=self.text)
+        text = self.text + (AFTER + sample.class_scheme if sample.class_scheme else "")
+        return replace(recoded(sample, number, self.class_names), class_scheme=text)
 
     def _of(self, name: str, sample: Sample) -> int:
-        for number, (new, olds) in enumerate(self.classes.items(), start=1):
-            if name == new or name in olds:
+        for number, olds in enumerate(self.classes.values(), start=1):
+            if name in olds:
                 return number
         if name in self.unknown:
             return 0
+        if name in self.classes and not sample.class_scheme:
+            return self.class_names.index(name) + 1
         if not self._rest():
+            merged = f", merged by {sample.class_scheme}" if sample.class_scheme else ""
             raise UserError(
                 f"class {name!r} has no place in the scheme {self.name!r}",
                 expected=" and ".join(old for olds in self.classes.values() for old in olds),
-                got=", ".join(sample.class_names),
+                got=", ".join(sample.class_names) + merged,
                 where=f"sample {sample.sample_id!r}",
                 mend="take a scheme for these data, or write one as a TOML file (CONTRIBUTING.md shows how)",
             )
@@ -151,7 +160,11 @@ CONSEP_DAFF = Scheme(
 """Cheng et al., DAFF-GAN, as its text reads; it has no place for "other", whose type is forgotten here."""
 PUMA3 = Scheme(
     "puma3",
-    {"tumor": ("tumor",), "TIL": ("lymphocyte", "plasma cell"), "other": (REST,)},
+    {
+        "tumor": ("tumor",),
+        "TIL": ("lymphocyte", "plasma cell"),
+        "other": ("histiocyte", "stroma", "epithelium", "apoptosis", "endothelium", "melanophage", "neutrophil"),
+    },
 )
 """The PUMA challenge's first track: tumour, tumour-infiltrating lymphocytes, other."""
 PANNUKE = Scheme("pannuke", _as_they_are("neoplastic", "inflammatory", "connective", "dead", "epithelial"))

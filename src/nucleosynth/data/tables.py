@@ -61,6 +61,11 @@ def read_table(path: Path, folder: Path, columns: Collection[str]) -> Table:
         csv.field_size_limit(before)
 
 
+def is_number(text: str) -> bool:
+    """Whether a field is a whole number of 1 to 18 plain digits."""
+    return text.isascii() and text.isdigit() and len(text) <= 18
+
+
 def _whole_row(row: dict[str, str], where: str) -> dict[str, str]:
     if None in row or None in row.values():
         got = "more" if None in row else "fewer"

@@ -47,7 +47,7 @@ def read(where: str, note: Note = strictly) -> Iterator[Sample]:
     tiles, words = listed(root, note)
     meta = read_meta(root, tiles)
     names = meta.class_names if meta.class_names is not None else named_classes(words, str(root))
-    yield from each_tile(partial(_sample, meta, names, root), tiles.values(), note)
+    yield from each_tile(partial(_sample, meta, names, note), tiles.values(), note)
 
 
 def write(samples: Iterable[Sample], folder: Path | str, overwrite: bool = False) -> int:
@@ -112,7 +112,7 @@ def _masks(sample: Sample) -> Iterator[tuple[int, int, Any]]:
         yield window[0].start, window[1].start, sample.instances[window] == number
 
 
-def _sample(meta: Meta, class_names: tuple[str, ...] | None, root: Path, tile: Tile) -> Sample:
+def _sample(meta: Meta, class_names: tuple[str, ...] | None, note: Note, tile: Tile) -> Sample:
     image = read_image(tile.image)
     size = image.shape[0], image.shape[1]
     stated = (tile.entry.height, tile.entry.width)
@@ -128,7 +128,7 @@ def _sample(meta: Meta, class_names: tuple[str, ...] | None, root: Path, tile: T
     for annotation in tile.annotations:
         _draw(canvas, annotation, tile, class_names)
     said = meta.model_copy(update={"split": meta.split or tile.split or None})
-    return sample_of(tile.name, image, canvas.label(), class_names, said, f"coco/{root.resolve().name}/{tile.name}")
+    return sample_of(tile.name, image, canvas.label(), class_names, said, "coco", note)
 
 
 def _draw(canvas: Canvas, annotation: Annotation, tile: Tile, class_names: tuple[str, ...] | None) -> None:

@@ -27,7 +27,7 @@ from nucleosynth.conditions.structure import label_map, pixel_sums
 from nucleosynth.data.files import existing_folder, natural
 from nucleosynth.data.findings import Note, each_tile, strictly
 from nucleosynth.data.images import IMAGE_SUFFIXES, read_image
-from nucleosynth.data.meta import Meta, Tile, read_meta
+from nucleosynth.data.meta import Meta, Tile, in_order, read_meta
 from nucleosynth.data.tables import read_table
 from nucleosynth.errors import UserError, unknown_name
 from nucleosynth.formats.tile_files import (
@@ -91,9 +91,9 @@ def read(where: str, note: Note = strictly) -> Iterator[Sample]:
     table = _table(_rows(file), images, meta, file)
 
     def sample(name: str) -> Sample:
-        return _sample(name, images[name], table, meta, f"csv/{root.resolve().name}/{name}")
+        return _sample(name, images[name], table, meta, note)
 
-    yield from each_tile(sample, images, note)
+    yield from each_tile(sample, in_order(images, meta), note)
 
 
 def write(samples: Iterable[Sample], folder: Path | str, overwrite: bool = False) -> int:
@@ -172,7 +172,7 @@ def _table(rows: Sequence[_Row], images: Iterable[str], meta: Meta, file: Path) 
     return _Table(ordered, names, bool(rows) and not any(row.polygon for row in rows), numbers)
 
 
-def _sample(name: str, path: Path, table: _Table, meta: Meta, source: str) -> Sample:
+def _sample(name: str, path: Path, table: _Table, meta: Meta, note: Note) -> Sample:
     image = read_image(path)
     canvas, rows = Canvas((image.shape[0], image.shape[1])), table.rows[name]
     kinds = [_class(row, table) for row in rows]
@@ -189,7 +189,7 @@ def _sample(name: str, path: Path, table: _Table, meta: Meta, source: str) -> Sa
     else:
         for row, kind in zip(rows, kinds, strict=True):
             canvas.outline(polygons_of(row.polygon, row.where), kind, row.where)
-    return sample_of(name, image, canvas.label(), table.class_names, meta, source)
+    return sample_of(name, image, canvas.label(), table.class_names, meta, "csv", note)
 
 
 def _points(

@@ -17,10 +17,10 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Protocol
 
 from nucleosynth.data.files import existing_folder, named_files, natural, some_of
-from nucleosynth.data.findings import Note, each_tile, strictly, with_repairs
+from nucleosynth.data.findings import Finding, Note, each_tile, strictly, with_repairs
 from nucleosynth.data.folder import same_names
 from nucleosynth.data.images import IMAGE_SUFFIXES, encode_image, read_image
-from nucleosynth.data.meta import META, Meta, Tile, read_meta, said_of, tile_of
+from nucleosynth.data.meta import META, Meta, Tile, in_order, own_source, read_meta, said_of, tile_of
 from nucleosynth.data.new_folder import new_folder
 from nucleosynth.data.rows import other_classes
 from nucleosynth.errors import UserError, unknown_name
@@ -87,22 +87,24 @@ def read_tiles(where: str, files: LabelFiles, note: Note = strictly) -> Iterator
     def sample(name: str) -> Sample:
         image = load(images[name])
         label = files.read(labels[name], (image.shape[0], image.shape[1]), names)
-        return sample_of(name, image, label, names, meta, f"{files.name}/{root.resolve().name}/{name}")
+        return sample_of(name, image, label, names, meta, files.name, note)
 
-    yield from each_tile(sample, images, note)
+    yield from each_tile(sample, in_order(images, meta), note)
 
 
 def sample_of(
-    name: str, image: Image, label: Label, class_names: tuple[str, ...] | None, meta: Meta, source: str
+    name: str, image: Image, label: Label, class_names: tuple[str, ...] | None, meta: Meta, dataset: str, note: Note
 ) -> Sample:
-    """The Sample of a tile: what its label and meta.json say; `source` where no other is named.
+    """The Sample of a tile: what its label and meta.json say; where no source is named, it is its own.
 
-    What reading the label had to mend is added to what meta.json says was mended before.
+    What reading the label had to mend is told, and added to what meta.json says was mended before.
     """
     names = NUCLEUS if class_names is None else class_names
-    said = said_of(meta, name, (image.shape[0], image.shape[1]), names, source)
+    said = said_of(meta, name, (image.shape[0], image.shape[1]), names, own_source(dataset, name, image))
     if label.repairs:
         said["quality"] = with_repairs(said.get("quality", {}), label.repairs)
+    for words, count in label.repairs.items():
+        note(Finding("repaired", name, words, count=count))
     return Sample(name, image, label.instances, label.classes, names, **said)
 
 
@@ -271,7 +273,7 @@ def first_files(
 ) -> dict[str, Path]:
     """The files, by name, in the first of the folders that holds any; meta.json and what is in `apart` are left out."""
     for folder in folders:
-        named = named_files(root / folder, suffixes)
+        named = named_files(root / folder, suffixes, root)
         found = {name: path for name, path in named.items() if path.name != META and name.split("/")[0] not in apart}
         if found:
             return found

@@ -123,10 +123,14 @@ def training_tiles(data: str, split: str | None = None, classes: str | None = No
     pointed = [tile.sample_id for tile in tiles if tile.labelled_as == "points"]
     if pointed:
         raise UserError("tiles without masks", expected="masks", got=f"points alone in {pointed[0]!r}", where=data)
-    names = {tile.class_names for tile in tiles}
+    names = {(tile.class_names, tile.class_scheme) for tile in tiles}
     if len(names) > 1:
         raise UserError(
-            "tiles of different classes", expected="one list of class names", got=f"{len(names)} lists", where=data
+            "tiles of different classes",
+            expected="one list of class names, merged by one scheme",
+            got=f"{len(names)} lists",
+            where=data,
+            mend="read them in one scheme (--classes), or train on each kind apart",
         )
     return tiles
 
