@@ -71,9 +71,25 @@ def test_a_crop_takes_classes_and_points_along() -> None:
 def test_windows_share_every_point_exactly_once() -> None:
     generator = np.random.default_rng(0)
     xy = (generator.random((200, 2)) * [16, 12] - 0.5).astype(np.float32)
+    xy[:4] = [[15.5, 11.5], [15.5, 3.5], [-0.5, 11.5], [3.5, 3.5]]  # on borders of the tile, and of windows
+    xy[4] = np.nextafter(np.float32(3.5), np.float32(0))
     layout = Layout(xy, np.ones(200, np.uint8), (12, 16), CLASS_NAMES)
     parts = [layout.crop(top, left, 4, 4) for top, left in product(range(0, 12, 4), range(0, 16, 4))]
     assert sum(len(part.xy) for part in parts) == 200
+
+
+def test_a_point_beside_a_border_is_in_one_window_alone() -> None:
+    xy = np.array([[np.nextafter(np.float32(0.5), np.float32(0)), 0]], np.float32)
+    layout = Layout(xy, np.ones(1, np.uint8), (1, 2), CLASS_NAMES)
+    assert [len(layout.crop(0, left, 1, 1).xy) for left in (0, 1)] == [1, 0]
+
+
+def test_a_crop_of_everything_keeps_the_points_on_the_border() -> None:
+    xy = np.array([[8.5, 7.5], [-0.5, -0.5], [8.5, 0]], np.float32)
+    layout = Layout(xy, np.ones(3, np.uint8), (8, 9), CLASS_NAMES)
+    assert_array_equal(layout.crop(0, 0, 8, 9).xy, xy)
+    assert_array_equal(layout.crop(4, 5, 4, 4).xy, [[3.5, 3.5]])
+    assert len(layout.crop(4, 4, 4, 4).xy) == 0
 
 
 @pytest.mark.parametrize("window", [(-1, 0, 4, 4), (0, 0, 41, 4), (0, 45, 4, 4), (0, 0, 0, 4)])

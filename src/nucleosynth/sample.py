@@ -108,10 +108,16 @@ class Layout:
         return replace(self, xy=transform_points(self.xy, self.size, symmetry), size=size)
 
     def crop(self, top: int, left: int, height: int, width: int) -> "Layout":
-        """The points inside a window, in the window's coordinates."""
-        xy = self.xy - np.array([left, top], np.float32)
-        keep = (xy >= -0.5).all(axis=1) & (xy < np.array([width - 0.5, height - 0.5])).all(axis=1)
-        return replace(self, xy=xy[keep], classes=self.classes[keep], size=(height, width))
+        """The points inside a window, in the window's coordinates.
+
+        A point between two windows is the right or lower one's; on the tile's own border it is the last one's, so that
+        windows side by side hold every point exactly once.
+        """
+        begin, end = np.array([[left, top], [left + width, top + height]])
+        below = (self.xy < end - 0.5) | (end == self.size[::-1])
+        keep = ((self.xy >= begin - 0.5) & below).all(axis=1)
+        xy = (self.xy[keep] - begin).astype(np.float32)
+        return replace(self, xy=xy, classes=self.classes[keep], size=(height, width))
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,7 +170,7 @@ class Sample:
             raise UserError(
                 "a sample without a name", expected="sample_id and source", got="an empty text", where=where
             )
-        if self.mpp is not None and not self.mpp > 0:
+        if self.mpp is not None and not 0 < self.mpp < float("inf"):
             raise UserError(
                 "bad resolution", expected="mpp > 0 (micrometres per pixel)", got=str(self.mpp), where=where
             )
