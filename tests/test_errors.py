@@ -57,7 +57,7 @@ SPOILT = {
     "an image without its label": (no_label, "images/tile_1.png"),
     "a label without its image": (no_image, "labels/tile_1.png"),
     "differ in size": (wider_label, "'tile_1'"),
-    "float64 values": (label_of(np.zeros((40, 48))), "labels/tile_1.npy"),
+    "float64 values": (label_of(np.full((40, 48), 0.5)), "labels/tile_1.npy"),
     "values from -1": (label_of(np.full((40, 48), -1)), "labels/tile_1.npy"),
     "a class out of range": (class_out_of_range, "classes/tile_1.npy"),
     "a broken file": (truncated_image, "images/tile_1.png"),

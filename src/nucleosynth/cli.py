@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr
 from functools import wraps
 from inspect import signature
+from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import tyro
@@ -88,7 +89,7 @@ def _parse(
 
     @wraps(function)
     def take(*positional: Any, **named: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        return positional, named
+        return tuple(map(_at_home, positional)), {name: _at_home(value) for name, value in named.items()}
 
     said = io.StringIO()
     try:
@@ -117,6 +118,11 @@ def _options(function: Callable[..., Any]) -> set[str]:
     hints = get_type_hints(function, include_extras=True)
     named = [name for name in signature(function).parameters if _POSITIONAL not in get_args(hints[name])[1:]]
     return {"--help", *(f"--{name.replace('_', '-')}" for name in named)}
+
+
+def _at_home(value: Any) -> Any:
+    """A path whose "~" is the user's home: the shell knows it in a word of its own alone."""
+    return value.expanduser() if isinstance(value, Path) else value
 
 
 def _plain(box: str) -> str:

@@ -45,7 +45,8 @@ def unknown_name(kind: str, name: str, known: Iterable[str], where: str = "") ->
         did you mean 'jointflow'?
     """
     known = sorted(known)
-    near = get_close_matches(name, known, n=1, cutoff=0.5)
+    by_lower = {each.lower(): each for each in known}
+    near = [by_lower[each] for each in get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)]
     mend = f"did you mean {near[0]!r}?" if near else f"take one of: {', '.join(known)}"
     return UserError(
         f"unknown {kind} {name!r}", expected=f"one of {', '.join(known)}", got=repr(name), where=where, mend=mend

@@ -131,7 +131,7 @@ def _line(sample: Sample, shown: Sample) -> str:
 def _legend(samples: Sequence[Sample], colours: NDArray[np.uint8], width: int) -> Image:
     counts = np.bincount(np.concatenate([sample.classes for sample in samples]), minlength=len(colours))
     words = [f"{name} ({n})" for name, n in zip(("unknown", *samples[0].class_names), counts, strict=True)]
-    entries = [*range(1, len(colours)), *([0] if counts[0] else [])]
+    entries = [k for k in (*range(1, len(colours)), 0) if counts[k]]
     legend, x, y = np.full((_LINE, width, 3), 255, np.uint8), _GAP, 0
     for k in entries:
         (length, _), _ = cv2.getTextSize(words[k], cv2.FONT_HERSHEY_SIMPLEX, 0.42, 1)

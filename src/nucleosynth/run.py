@@ -136,6 +136,11 @@ class Run:
                 where=str(folder / RECORD),
             ) from error
 
+    def forget(self) -> None:
+        """Take the record back of a run that was refused before it trained, so that the folder is free again."""
+        if not self.resume and {path.name for path in self.folder.iterdir()} <= {RECORD}:
+            (self.folder / RECORD).unlink(missing_ok=True)
+
     def checkpoint(self, stage: str) -> Path:
         """Where a stage's checkpoint lies (whether it exists or not)."""
         return self.folder / "checkpoints" / f"{stage}.safetensors"

@@ -9,8 +9,9 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
-from nucleosynth.data.findings import Finding, Note
+from nucleosynth.data.findings import Finding, Note, broken_tile, strictly
 from nucleosynth.errors import UserError
 
 SHOWN = 6
@@ -62,14 +63,15 @@ def named_files(folder: Path, suffixes: Iterable[str], root: Path | None = None)
         UserError: two files of one name, such as a.png and a.tif; a link that leads out of the root.
     """
     found: dict[str, Path] = {}
-    paths = [path for path in folder.rglob("*") if not path.name.startswith(".")]
+    paths = [path for path in folder.rglob("*") if not _hidden(path.relative_to(folder))]
     for path in sorted(paths, key=lambda path: natural(path.relative_to(folder).as_posix())):
         wanted = path.suffix.lower() in suffixes and (path.is_file() or path.is_symlink())
         if wanted or path.is_symlink():
             check_inside(path, root or folder)
         if not wanted:
             continue
-        name = path.relative_to(folder).as_posix()[: -len(path.suffix)]
+        # Zips made on a Mac spell accents in two letters; a label and its image may differ in that.
+        name = normalize("NFC", path.relative_to(folder).as_posix()[: -len(path.suffix)])
         if name in found:
             raise UserError(
                 "two files of one name",
@@ -80,6 +82,27 @@ def named_files(folder: Path, suffixes: Iterable[str], root: Path | None = None)
             )
         found[name] = path
     return found
+
+
+def _hidden(path: Path) -> bool:
+    """What systems leave beside a person's files: .DS_Store, __MACOSX."""
+    return any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
+
+
+def first_files(root: Path, folders: Iterable[str], suffixes: Iterable[str]) -> dict[str, Path]:
+    """The files by name in the first of the folders below a root that holds any."""
+    found = (named_files(root / folder, suffixes, root) for folder in folders)
+    return next(filter(None, found), {})
+
+
+def unnested(root: Path, holds: Iterable[str]) -> Path:
+    """The folder itself, or the only one in it (and so on) where none of the folders that it should hold is there."""
+    while not any((root / name).is_dir() for name in holds):
+        inner = [path for path in root.iterdir() if path.is_dir() and not _hidden(path.relative_to(root))]
+        if len(inner) != 1 or any(path.is_file() and not _hidden(path.relative_to(root)) for path in root.iterdir()):
+            break
+        root = inner[0]
+    return root
 
 
 def check_inside(path: Path, root: Path) -> None:
@@ -182,11 +205,36 @@ def paired(images: Mapping[str, Path], labels: Mapping[str, Path], note: Note) -
     """Image and label of each tile, in the order of the images; a file without its partner is noted as missing it."""
     for name, path in images.items():
         if name not in labels:
-            note(Finding("missing", str(path), "its label is not there", f"look for the label of {name}"))
+            note(Finding("missing", str(path), "an image without its label", f"look for the label of {name}"))
     for name, path in labels.items():
         if name not in images:
-            note(Finding("missing", str(path), "its image is not there", f"look for the image of {name}"))
+            note(Finding("missing", str(path), "a label without its image", f"look for the image of {name}"))
     return {name: (path, labels[name]) for name, path in images.items() if name in labels}
+
+
+def same_names(
+    one: str, ones: Mapping[str, Path], other: str, others: Mapping[str, Path], note: Note = strictly
+) -> list[str]:
+    """The names that are in both of two sets of files which a person has paired; `one` and `other` say what they are.
+
+    A file without its partner is a broken tile, which `note` may let pass.
+    """
+    for kind, files, lacking, there in ((one, ones, other, others), (other, others, one, ones)):
+        for name, path in files.items():
+            if name not in there:
+                error = UserError(
+                    f"{_a(kind)} without its {lacking}",
+                    expected=f"{_a(lacking)} named {name!r}",
+                    got=f"{len(there)} others" if there else "none at all",
+                    where=str(path),
+                    mend=f"add it, or remove {path.name}",
+                )
+                note(broken_tile(error))
+    return [name for name in ones if name in others]
+
+
+def _a(noun: str) -> str:
+    return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
 
 
 def both(

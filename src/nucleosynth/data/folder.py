@@ -1,7 +1,8 @@
 """The user's own tiles, in a plain folder.
 
     images/<name>.png|tif|jpg      8-bit RGB; <name> may contain folders ("slide_1/tile_7")
-    labels/<name>.png|tif|npy      instance map: 0 background, every nucleus one positive whole number; gaps are fine
+    labels/<name>.png|tif|npy      instance map: 0 background, every nucleus one positive whole number; gaps are fine;
+                                   or masks/, and <name>_mask and the like
     classes/<name>.npy             the class of each nucleus, ids in ascending order; or instead
     classes.csv                    name,id,class: a number, a class name, or "unknown"
     meta.toml                      optional; meta.json of the same keys is what `convert --to folder` writes
@@ -14,6 +15,7 @@ a source is named: name the slide or patient wherever several tiles come from on
 Names, classes and settings are checked before the first tile is yielded; pixels as they are read.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -22,15 +24,17 @@ from pathlib import Path
 import numpy as np
 
 from nucleosynth.data.classes import MOST_CLASSES, numbered_names
-from nucleosynth.data.files import existing_folder, named_files, not_the
-from nucleosynth.data.findings import Note, each_tile, strictly
+from nucleosynth.data.files import existing_folder, first_files, named_files, not_the, same_names, unnested
+from nucleosynth.data.findings import Note, broken_tile, each_tile, strictly
 from nucleosynth.data.images import IMAGE_SUFFIXES, LABEL_SUFFIXES, ids, read_image, read_map, read_npy
 from nucleosynth.data.meta import Meta, in_order, own_source, read_meta, said_of
 from nucleosynth.data.tables import is_number, read_table
 from nucleosynth.errors import UserError, unknown_name
-from nucleosynth.sample import Classes, Sample, renumbered
+from nucleosynth.sample import Classes, Instances, Sample, renumbered
 
 UNKNOWN = "unknown"
+IMAGES, LABELS = ("images", "Images", "image"), ("labels", "Labels", "label", "masks", "Masks", "mask")
+"""Names that these folders have; the first one that is there is read."""
 
 
 def read(where: str, note: Note = strictly) -> Iterator[Sample]:
@@ -40,27 +44,34 @@ def read(where: str, note: Note = strictly) -> Iterator[Sample]:
         UserError: no such folder; an image without its label or classes, or the reverse; a broken file; sizes that
             differ; ids or classes out of range; an unknown key. The message names the file.
     """
-    root = existing_folder(where, "a folder with images/ and labels/")
-    images = named_files(root / "images", IMAGE_SUFFIXES, root)
-    labels = named_files(root / "labels", LABEL_SUFFIXES, root)
+    root = unnested(existing_folder(where, "a folder with images/ and labels/"), (*IMAGES, *LABELS))
+    images = first_files(root, IMAGES, IMAGE_SUFFIXES)
+    labels = {_of_image(name, images): path for name, path in first_files(root, LABELS, LABEL_SUFFIXES).items()}
     if not images and not labels:
         raise not_the(
             "a folder of tiles",
             root,
             "images/*.png|tif|jpg and labels/*.png|tif|npy",
-            "give the folder that holds images/ and labels/; `nucleosynth list` has the layouts that are read",
+            "give the folder that holds images/ and labels/, or the name of another layout (`nucleosynth list`)",
         )
-    same_names("image", images, "label", labels)
+    names = same_names("image", images, "label", labels, note)
     meta = read_meta(root, images)
-    classes = _read_classes(root, images, meta.class_names)
-    yield from each_tile(partial(_sample, root, images, labels, classes, meta), in_order(images, meta), note)
+    classes = _read_classes(root, images, meta.class_names, note)
+    whole = [name for name in names if classes.ordered is None or name in classes.ordered]
+    yield from each_tile(partial(_sample, root, images, labels, classes, meta), in_order(whole, meta), note)
+
+
+def _of_image(name: str, images: Mapping[str, Path]) -> str:
+    """The image that a label is of: of its name, or of its name without "_mask" and the like."""
+    base = re.sub(r"[_-](instances?|labels?|masks?)$", "", name)
+    return base if name not in images and base in images else name
 
 
 def _sample(
     root: Path, images: Mapping[str, Path], labels: Mapping[str, Path], classes: "FolderClasses", meta: Meta, name: str
 ) -> Sample:
     image, label = read_image(images[name]), labels[name]
-    instances, present = renumbered(ids(read_map(label), str(label)))
+    instances, present = renumbered(ids(read_map(label), str(label), integral_floats=True))
     of_nuclei = _of_nuclei(classes, name, present.tolist(), root)
     size = instances.shape[0], instances.shape[1]
     said = said_of(meta, name, size, classes.names, own_source("folder", name, image))
@@ -76,7 +87,9 @@ class FolderClasses:
     by_id: Mapping[str, Mapping[int, int]] | None = None
 
 
-def _read_classes(root: Path, images: Mapping[str, Path], class_names: tuple[str, ...] | None) -> FolderClasses:
+def _read_classes(
+    root: Path, images: Mapping[str, Path], class_names: tuple[str, ...] | None, note: Note
+) -> FolderClasses:
     arrays, table = named_files(root / "classes", (".npy",), root), root / "classes.csv"
     if arrays and table.exists():
         raise UserError(
@@ -86,9 +99,13 @@ def _read_classes(root: Path, images: Mapping[str, Path], class_names: tuple[str
         return _read_csv(table, images, class_names)
     if not arrays:
         return FolderClasses(class_names[:1] if class_names else ("nucleus",))
-    same_names("image", images, "list of classes", arrays)
-    ordered = {name: ids(read_npy(path).ravel(), str(path)) for name, path in arrays.items()}
-    largest = max(int(classes.max(initial=0)) for classes in ordered.values())
+    ordered: dict[str, Instances] = {}
+    for name in same_names("image", images, "list of classes", arrays, note):
+        try:
+            ordered[name] = ids(read_npy(arrays[name]).ravel(), str(arrays[name]))
+        except UserError as error:
+            note(broken_tile(error))
+    largest = max((int(classes.max(initial=0)) for classes in ordered.values()), default=0)
     names = class_names or _numbered(largest, str(root / "classes"))
     for name, classes in ordered.items():
         _in_range(int(classes.max(initial=0)), names, str(arrays[name]))
@@ -172,25 +189,3 @@ def _in_range(number: int, names: tuple[str, ...], where: str) -> int:
             mend="name all classes in meta.toml, or correct the label",
         )
     return number
-
-
-def same_names(one: str, ones: Mapping[str, Path], other: str, others: Mapping[str, Path]) -> None:
-    """Check that two sets of files pair by name; `one` and `other` say what they are.
-
-    Raises:
-        UserError: a file without its partner, naming it.
-    """
-    for kind, files, lacking, there in ((one, ones, other, others), (other, others, one, ones)):
-        for name, path in files.items():
-            if name not in there:
-                raise UserError(
-                    f"{_a(kind)} without its {lacking}",
-                    expected=f"{_a(lacking)} named {name!r}",
-                    got=f"{len(there)} others" if there else "none at all",
-                    where=str(path),
-                    mend=f"add it, or remove {path.name}",
-                )
-
-
-def _a(noun: str) -> str:
-    return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"

@@ -51,7 +51,7 @@ def read_map(path: Path) -> NDArray[Any]:
             expected="one number a pixel (h, w): 0 background, nuclei from 1",
             got=f"{array.dtype} {array.shape}",
             where=str(path),
-            mend="save ids as a 16-bit grey PNG, a TIFF, or a NumPy array",
+            mend="save ids as a 16-bit grey PNG (no palette, no colours), a TIFF, or a NumPy array",
         )
     return array
 
@@ -141,6 +141,8 @@ def ids(array: NDArray[Any], where: str, integral_floats: bool = False) -> Insta
     Raises:
         UserError: fractions (or any float, unless accepted), negative ids, or ids beyond int32.
     """
+    if array.dtype.kind not in "biuf":
+        raise broken(where, "an array of numbers", f"{array.dtype}")
     low, high = (array.min(initial=0), array.max(initial=0)) if array.dtype.kind != "b" else (0, 1)
     whole = array.dtype.kind != "f" or (integral_floats and bool((array == np.floor(array)).all()))
     if not whole or low < 0 or high > np.iinfo(np.int32).max:

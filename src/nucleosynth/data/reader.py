@@ -38,7 +38,7 @@ def read(data: str, split: str | None = None, classes: str | None = None, note: 
 
     Args:
         data: for example "consep:CoNSeP", "folder:my/tiles", "phantom:", or "runs/demo/pairs".
-        split: keep only this official split, or these ("fold1,fold2"); None keeps all, data without splits are kept.
+        split: keep only this official split, or these ("fold1,fold2"); None keeps all.
         classes: the class scheme to read them in: a name of the catalog, or a TOML file; None leaves them as they are.
         note: takes what concerns files; a broken tile ends the reading unless it says otherwise.
 
@@ -120,12 +120,12 @@ def _checked(samples: Iterator[Sample], data: str, split: str | None) -> Iterato
                 where=data,
                 mend="put all tiles of a slide or patient into one split",
             )
-        if split is None or sample.split in ("", *asked):
+        if split is None or sample.split in asked:
             kept += 1
             yield sample
     absent = [word for word in asked if word not in split_of.values()]
-    if not kept or (absent and any(split_of.values())):
-        there = ", ".join(sorted(set(split_of.values()))) or "no tile at all"
+    if not kept or absent:
+        there = ", ".join(sorted({each or "tiles of no split" for each in split_of.values()})) or "no tile at all"
         raise UserError(
             "no tile to read",
             expected=f"tiles of split {' and '.join(map(repr, absent or asked))}" if split else "tiles",

@@ -15,10 +15,12 @@ What was merged travels with the samples as a text (`Sample.class_scheme`), into
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from nucleosynth import catalog, config
 from nucleosynth.config import Settings
@@ -78,12 +80,15 @@ class Scheme:
             return self.class_names.index(name) + 1
         if not self._rest():
             merged = f", merged by {sample.class_scheme}" if sample.class_scheme else ""
+            near = get_close_matches(name.lower(), {old.lower() for olds in self.classes.values() for old in olds}, n=1)
             raise UserError(
                 f"class {name!r} has no place in the scheme {self.name!r}",
                 expected=" and ".join(old for olds in self.classes.values() for old in olds),
                 got=", ".join(sample.class_names) + merged,
                 where=f"sample {sample.sample_id!r}",
-                mend="take a scheme for these data, or write one as a TOML file (CONTRIBUTING.md shows how)",
+                mend=(f"is it {near[0]!r}? " if near else "")
+                + f'name it in a class of the scheme ({self.class_names[0]} = ["{name}", ...]), in unknown = [...], '
+                + 'or give one class "*", which takes all that is left',
             )
         return self._rest()
 
@@ -98,6 +103,14 @@ class SchemeFile(Settings):
     what: str = ""
     unknown: tuple[str, ...] = ()
     classes: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _lists(cls, table: Any) -> Any:
+        """One class may be written without brackets."""
+        if not isinstance(table, dict):
+            return table
+        return {name: [olds] if isinstance(olds, str) else olds for name, olds in table.items()}
 
 
 def scheme(name: str) -> Scheme:
@@ -119,7 +132,7 @@ def scheme(name: str) -> Scheme:
             expected="a table [classes] with 1..255 lines such as round = ['epithelial'], each class of the data once",
             got=f"{', '.join(twice)} twice" if twice else f"{len(table.classes)} classes",
             where=name,
-            mend="give each class of the data one place",
+            mend='for example: [classes] round = ["inflammatory", "epithelial"] and, below it, long = ["fibroblast"]',
         )
     return Scheme(path.stem, table.classes, table.unknown)
 

@@ -31,7 +31,7 @@ def resample(sample: Sample, mpp: float) -> Sample:
             expected="micrometres per pixel, of the tile and wanted",
             got=f"{sample.mpp} and {mpp}",
             where=f"sample {sample.sample_id!r}",
-            mend="state mpp in the data (meta.toml of a folder): about 0.25 at 40x, 0.5 at 20x",
+            mend="state mpp (meta.toml of a folder; about 0.25 at 40x), or write tiles anew by `tiles --source-mpp`",
         )
     if sample.mpp == mpp:
         return sample

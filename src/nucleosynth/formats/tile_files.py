@@ -16,9 +16,8 @@ from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Protocol
 
-from nucleosynth.data.files import existing_folder, named_files, natural, some_of
+from nucleosynth.data.files import existing_folder, named_files, natural, same_names, some_of
 from nucleosynth.data.findings import Finding, Note, each_tile, strictly, with_repairs
-from nucleosynth.data.folder import same_names
 from nucleosynth.data.images import IMAGE_SUFFIXES, encode_image, read_image
 from nucleosynth.data.meta import META, Meta, Tile, in_order, own_source, read_meta, said_of, tile_of
 from nucleosynth.data.new_folder import new_folder

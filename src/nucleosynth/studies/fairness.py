@@ -59,7 +59,7 @@ def check_usable(tiles: Sequence[Sample], what: str) -> None:
                 expected=f"masks, micrometres per pixel, and the classes {', '.join(tiles[0].class_names)}",
                 got=f"{points}, mpp {tile.mpp}, classes {', '.join(tile.class_names)}",
                 where=f"sample {tile.sample_id!r}",
-                mend="state mpp and class_names in the data (meta.toml of a folder)",
+                mend="state mpp and class_names (meta.toml of a folder), or write tiles anew by `tiles --source-mpp`",
             )
 
 

@@ -105,7 +105,11 @@ def train(
     nuclei = sum(len(tile.classes) for tile in tiles)
     sources = len(record.training_sources)
     say(f"{record.method}, preset {record.preset}: {len(tiles)} tiles, {nuclei} nuclei, {sources} sources")
-    kind.fit(tiles, settings, run, fabric_for(device, precision))
+    try:
+        kind.fit(tiles, settings, run, fabric_for(device, precision))
+    except UserError:
+        run.forget()
+        raise
     say(f"trained; pictures in {run.folder / 'pictures'}; next: nucleosynth generate {run.folder} --n 64 --out OUT")
     return run
 

@@ -168,7 +168,7 @@ def _condition(side: str, tile: Sample, model: Any) -> Condition:
             expected="micrometres per pixel of the given tile",
             got="none",
             where=f"sample {tile.sample_id!r}",
-            mend="state mpp in the data (meta.toml of a folder)",
+            mend="state mpp (meta.toml of a folder), or write tiles anew by `tiles --source-mpp`",
         )
     asked = Condition(
         tile.size,

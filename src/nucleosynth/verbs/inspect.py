@@ -66,7 +66,7 @@ def inspect(
     if json:
         write_whole(json, dumps(found, indent=1))
     _print(found, data)
-    say(f"contact sheet: {sheet}")
+    say(f"contact sheet of {len(shown.chosen())} of {found['images']} tiles: {sheet}")
     return found
 
 
@@ -106,7 +106,10 @@ def _print(found: dict[str, Any], data: str) -> None:
     table.add_row("nuclei", str(found["nuclei"]))
     table.add_row("classes", "\n".join(_class_lines(found)))
     for name in ("sizes", "splits", "tissues", "stains", "mpp", "labelled_as", "class_scheme", "licences"):
-        table.add_row(name, "\n".join(_some([f"{value}: {count}" for value, count in found[name].items()])))
+        table.add_row(
+            name.replace("_", " "),
+            "\n".join(_some([f"{value}: {count} tiles" for value, count in found[name].items()])),
+        )
     table.add_row("sources", str(len(found["sources"])))
     diameter = found["median_diameter_px"]
     table.add_row("median diameter", "no nuclei" if diameter is None else f"{diameter:.1f} px")
@@ -122,7 +125,7 @@ def _class_lines(found: dict[str, Any]) -> Iterable[str]:
     for name, count in found["classes"].items():
         um2, px = found["area_um2"].get(name), found["area_px"].get(name)
         areas, unit = (um2, "um2") if um2 else (px, "px")
-        size = f", {areas['50%']:.0f} {unit} ({areas['5%']:.0f} to {areas['95%']:.0f})" if areas else ""
+        size = f", median {areas['50%']:.0f} {unit}, most {areas['5%']:.0f} to {areas['95%']:.0f}" if areas else ""
         yield f"{name}: {count}{size}"
 
 
