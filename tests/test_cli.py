@@ -108,6 +108,28 @@ def test_inspect_counts_and_draws(work: Path, capsys: pytest.CaptureFixture[str]
     assert (work / "other.png").read_bytes() == (work / "inspect_tiles.png").read_bytes()
 
 
+def test_validate_lists_problems_and_its_exit_code_says_whether_there_are_any(
+    work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["convert", "phantom:tiles=4&size=128&sources=4", "plain", "--to", "folder"]) == 0
+    labels, images = (sorted((work / "plain" / kind).iterdir()) for kind in ("labels", "images"))
+    assert main(["validate", "folder:plain", "--json", "sound.json"]) == 0
+    assert "all is well" in capsys.readouterr().err
+    assert json.loads((work / "sound.json").read_text())["problems"] == 0
+    labels[0].write_bytes(b"")
+    images[3].unlink()
+    (work / "plain" / "classes" / f"{images[3].stem}.npy").unlink()
+    assert main(["validate", "folder:plain", "--json", "broken.json"]) == 2
+    said = capsys.readouterr()
+    rows = json.loads((work / "broken.json").read_text())["findings"]
+    problems = [row for row in rows if row["kind"] == "broken"]
+    assert sorted(Path(row["where"]).name for row in problems) == [labels[0].name, labels[3].name]
+    assert all(row["mend"] for row in problems)
+    assert labels[0].name in said.out.replace("\n", "")
+    assert "2 problems" in said.err
+    assert main(["validate", "folder:absent"]) == 2
+
+
 @pytest.mark.parametrize(("to", "prefix"), [("store", ""), ("folder", "folder:")])
 def test_convert_and_back(work: Path, to: str, prefix: str) -> None:
     assert main(["convert", "tiles", "out", "--to", to]) == 0

@@ -55,7 +55,7 @@ def read(where: str, note: Note = strictly) -> Iterator[Sample]:
             "give the folder that holds images/ and labels/, or the name of another layout (`nucleosynth list`)",
         )
     names = same_names("image", images, "label", labels, note)
-    meta = read_meta(root, images)
+    meta = read_meta(root, [*images, *labels])
     classes = _read_classes(root, images, meta.class_names, note)
     whole = [name for name in names if classes.ordered is None or name in classes.ordered]
     yield from each_tile(partial(_sample, root, images, labels, classes, meta), in_order(whole, meta), note)

@@ -1,17 +1,14 @@
 """`nucleosynth convert`: data of any kind into a store or another format."""
 
-from pathlib import Path
-
-from tyro.conf import Positional
-
 from nucleosynth import catalog
 from nucleosynth.data.reader import read
 from nucleosynth.progress import say
+from nucleosynth.verbs.options import Data, Out
 
 
 def convert(
-    data: Positional[str],
-    out: Positional[Path],
+    data: Data,
+    out: Out,
     *,
     to: str = "store",
     split: str | None = None,

@@ -6,16 +6,16 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from tyro.conf import Positional
 
 from nucleosynth import catalog
 from nucleosynth.config import preset as preset_of
 from nucleosynth.errors import UserError
 from nucleosynth.run import Run, write_whole
+from nucleosynth.verbs.options import Method
 
 
 def cost(
-    method: Positional[str], *, preset: str = "tiny", size: int = 256, classes: int = 5, json: Path | None = None
+    method: Method, *, preset: str = "tiny", size: int = 256, classes: int = 5, json: Path | None = None
 ) -> dict[str, Any]:
     """Count what one pair costs: 1 multiply-add = 2 FLOP, a guided step is two evaluations, training apart.
 

@@ -5,8 +5,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tyro.conf import Positional
-
 from nucleosynth import catalog, config
 from nucleosynth.config import Settings
 from nucleosynth.data.reader import read, resolve
@@ -14,13 +12,14 @@ from nucleosynth.errors import UserError, unknown_name
 from nucleosynth.progress import say
 from nucleosynth.run import Budget, Run, RunRecord, TrainingSource, now, versions
 from nucleosynth.sample import Sample
+from nucleosynth.verbs.options import MethodOrNone
 
 OPTIONS = ("method", "data", "run", "split", "classes", "preset", "steps", "minutes", "seed")
 """What a TOML file may give beside [settings]."""
 
 
 def fit(
-    method: Positional[str | None] = None,
+    method: MethodOrNone = None,
     *,
     data: str | None = None,
     run: Path | None = None,

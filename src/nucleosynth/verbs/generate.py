@@ -7,8 +7,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tyro.conf import Positional
-
 from nucleosynth import catalog
 from nucleosynth.conditions.counts import from_classes
 from nucleosynth.conditions.points import from_instances
@@ -21,6 +19,7 @@ from nucleosynth.pictures import write_contact_sheet
 from nucleosynth.progress import progress, say
 from nucleosynth.run import Run
 from nucleosynth.sample import Condition, Sample
+from nucleosynth.verbs.options import RunFolder
 
 SHEET = "_contact_sheet.png"
 SHOWN = 16
@@ -29,7 +28,7 @@ SIDES = {"points": "points", "counts": "counts", "labels": "instances", "images"
 
 
 def generate(
-    run: Positional[Path],
+    run: RunFolder,
     *,
     out: Path,
     n: int | None = None,

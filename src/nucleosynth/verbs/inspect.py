@@ -8,7 +8,6 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from tyro.conf import Positional
 
 from nucleosynth.curation.census import Census
 from nucleosynth.curation.duplicates import Fingerprint, fingerprint
@@ -18,6 +17,7 @@ from nucleosynth.pictures import write_contact_sheet
 from nucleosynth.progress import say
 from nucleosynth.run import write_whole
 from nucleosynth.sample import Sample
+from nucleosynth.verbs.options import Data
 
 SHOWN = 8
 """Tiles in the contact sheet, spread over the data."""
@@ -26,7 +26,7 @@ LISTED = 8
 
 
 def inspect(
-    data: Positional[str],
+    data: Data,
     *,
     split: str | None = None,
     classes: str | None = None,

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from rich.console import Console
 from rich.table import Table
-from tyro.conf import Positional
 
 from nucleosynth.data.reader import read
 from nucleosynth.errors import UserError
@@ -18,6 +17,7 @@ from nucleosynth.metrics.classification import Nuclei
 from nucleosynth.progress import say
 from nucleosynth.run import write_whole
 from nucleosynth.sample import Classes, Instances
+from nucleosynth.verbs.options import Prediction, Truth
 
 PUBLISHED_RADIUS_PX = 12.0
 """The radius of HoVer-Net's released code, which knows no resolution."""
@@ -35,7 +35,7 @@ class _Label(NamedTuple):
 
 
 def score(
-    truth: Positional[str], prediction: Positional[str], *, classes: str | None = None, json: Path | None = None
+    truth: Truth, prediction: Prediction, *, classes: str | None = None, json: Path | None = None
 ) -> dict[str, Any]:
     """Compare predicted with true nuclei: two data of the same tiles, matched by sample_id.
 

@@ -5,17 +5,17 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
-from tyro.conf import Positional
 
 from nucleosynth.curation.validation import Verdict, examine
 from nucleosynth.data.findings import PROBLEMS, alike
 from nucleosynth.progress import say
 from nucleosynth.run import write_whole
+from nucleosynth.verbs.options import Data
 
 SHOWN = 200
 
 
-def validate(data: Positional[str], *, classes: str | None = None, json: Path | None = None) -> Verdict:
+def validate(data: Data, *, classes: str | None = None, json: Path | None = None) -> Verdict:
     """List every problem of some data: file, what is wrong, how to mend it. Exit code 0 when all is well, else 2.
 
     Problems are tiles that cannot be read, parts that are missing, and what may spoil a study: a tile that is there
@@ -40,14 +40,16 @@ def validate(data: Positional[str], *, classes: str | None = None, json: Path | 
 
 
 def _print(verdict: Verdict) -> None:
-    table = Table(box=None, padding=(0, 2, 0, 0), title_justify="left")
-    for heading in ("", "file", "what", "how to mend"):
-        table.add_column(heading, overflow="fold", ratio=None if not heading else 1)
+    """A row for all findings that say the same: kind, the first file, what is wrong and, below it, how to mend it."""
+    table = Table(box=None, padding=(0, 2, 1, 0), title_justify="left")
+    for heading, ratio in (("", None), ("file", 2), ("what, and how to mend it", 3)):
+        table.add_column(heading, overflow="fold", ratio=ratio)
     rows = list(alike(verdict.findings))
     for finding, count in rows[:SHOWN]:
-        where = finding.where + (f" and {count - 1} more" if count > 1 else "")
-        style = "bold" if finding.kind in PROBLEMS else ""
-        table.add_row(finding.kind, where, finding.text, finding.mend, style=style)
+        where = "all of it" if finding.where == verdict.data else finding.where
+        where += f"\nand {count - 1} more" if count > 1 else ""
+        what = finding.text + (f"\n{finding.mend}" if finding.mend else "")
+        table.add_row(finding.kind, where, what, style="bold" if finding.kind in PROBLEMS else "")
     if rows:
         Console(highlight=False, markup=False).print(table)
     if len(rows) > SHOWN:

@@ -1,0 +1,14 @@
+"""What verbs take without a name, as `--help` and the README call it."""
+
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+Data = Annotated[Positional[str], arg(metavar="DATA")]
+Truth = Annotated[Positional[str], arg(metavar="TRUTH")]
+Prediction = Annotated[Positional[str], arg(metavar="PREDICTION")]
+Out = Annotated[Positional[Path], arg(metavar="OUT")]
+RunFolder = Annotated[Positional[Path], arg(metavar="RUN")]
+Method = Annotated[Positional[str], arg(metavar="METHOD")]
+MethodOrNone = Annotated[Positional[str | None], arg(metavar="METHOD")]
