@@ -6,7 +6,8 @@ edges from the image's corner (instances/polygons.py), as QuPath has it, and the
 that writing twice gives the same file.
 
 Read is whatever QuPath exports, from labels/, annotations/ or beside the images: overlaps go to the later nucleus, what
-is no area is left out; both are counted. Where no feature has a classification, every nucleus is a "nucleus".
+is no area, or a region (instances/geojson.py), is left out; both are counted. Where no feature has a classification,
+every nucleus is a "nucleus".
 """
 
 import json

@@ -3,15 +3,23 @@
 The class is properties.classification: an object with a `name` (or `names`, which QuPath joins by ": "), or the bare
 name. A cell is two outlines; where `nucleusGeometry` is there, it is the nucleus. Coordinates are pixels, not degrees:
 corner coordinates, as instances/polygons.py says. What outlines nothing (points, lines) is left out and counted.
+
+People draw regions where nuclei are, and export both. Beside detections or cells, annotations (and tiles, TMA cores)
+are no nuclei. Where all are annotations, they are the nuclei, but for those without a class that enclose two others or
+more: these are regions. Both are left out and counted. What kind a feature is of stands in properties.objectType, or
+in its id, as QuPath 0.2 has it ("PathCellObject").
 """
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nucleosynth.data.files import whole
 from nucleosynth.errors import UserError
@@ -21,6 +29,17 @@ NOT_OUTLINES = ("Point", "MultiPoint", "LineString", "MultiLineString")
 SAME_ID = "features whose id another one has, all kept"
 CELL_ALONE = "cells without an outline of their nucleus, the cell's own taken"
 NO_GEOMETRY = "features without a geometry, left out"
+BESIDE = {
+    "annotation": "annotations beside detections, left out",
+    "tile": "tiles beside detections, left out",
+    "tma_core": "TMA cores beside detections, left out",
+}
+REGIONS = "annotations without a class round others, left out"
+NUCLEI = ("detection", "cell")
+"""The objectTypes that are nuclei, whatever else there is."""
+ENCLOSED = 2
+"""Outlines inside an annotation that make it a region."""
+_KIND_AS_ID = re.compile(r"Path(\w+)Object")
 
 
 class Outline(NamedTuple):
@@ -83,30 +102,88 @@ def _outlines(found: Sequence[Any], file: str) -> Outlines:
     outlines: list[Outline] = []
     repairs: Counter[str] = Counter()
     ids: Counter[str] = Counter()
-    for number, feature in enumerate(found, start=1):
-        where = f"{file}, feature {number}"
-        if not isinstance(feature, dict) or feature.get("type") != "Feature":
-            raise _broken("something that is no Feature", where)
-        properties = feature.get("properties") or {}
-        if not isinstance(properties, dict):
-            raise _broken("properties that are no object", where)
-        ids[str(feature.get("id", number))] += 1
-        kinds: Counter[str] = Counter()
-        polygons = list(_polygons(_geometry(feature, properties, repairs), kinds, where))
-        repairs.update({f"{kind} features, which outline nothing, left out": n for kind, n in kinds.items()})
-        repairs[NO_GEOMETRY] += not polygons and not kinds
+    checked = [_checked(feature, f"{file}, feature {number}") for number, feature in enumerate(found, start=1)]
+    detected = any(feature.kind in NUCLEI for feature in checked)
+    bare: list[int] = []
+    for feature in checked:
+        if detected and feature.kind in BESIDE:
+            repairs[BESIDE[feature.kind]] += 1
+            continue
+        ids[feature.id] += 1
+        others: Counter[str] = Counter()
+        polygons = list(_polygons(_geometry(feature, repairs), others, feature.where))
+        repairs.update({f"{kind} features, which outline nothing, left out": n for kind, n in others.items()})
+        repairs[NO_GEOMETRY] += not polygons and not others
         if polygons:
-            outlines.append(Outline(polygons, _name(properties, where), where))
-    repairs[SAME_ID] = sum(count for count in ids.values() if count > 1)
-    return Outlines(outlines, {words: count for words, count in repairs.items() if count})
+            name = _name(feature.properties, feature.where)
+            bare += [len(outlines)] if feature.kind == "annotation" and not name else []
+            outlines.append(Outline(polygons, name, feature.where))
+    repairs[SAME_ID] = sum(count for id_, count in ids.items() if id_ and count > 1)
+    regions = _regions(outlines, bare)
+    repairs[REGIONS] = len(regions)
+    kept = [outline for number, outline in enumerate(outlines) if number not in regions]
+    return Outlines(kept, {words: count for words, count in repairs.items() if count})
 
 
-def _geometry(feature: dict[str, Any], properties: dict[str, Any], repairs: Counter[str]) -> Any:
+class _Feature(NamedTuple):
+    """`kind` and `id` are "" where none is given."""
+
+    kind: str
+    id: str
+    content: dict[str, Any]
+    properties: dict[str, Any]
+    where: str
+
+
+def _checked(feature: Any, where: str) -> _Feature:
+    if not isinstance(feature, dict) or feature.get("type") != "Feature":
+        raise _broken("something that is no Feature", where)
+    properties = feature.get("properties") or {}
+    if not isinstance(properties, dict):
+        raise _broken("properties that are no object", where)
+    given = feature.get("id")
+    as_id = _KIND_AS_ID.fullmatch(str(given))
+    kind = properties.get("objectType") or properties.get("object_type") or (as_id[1] if as_id else "")
+    return _Feature(str(kind).lower(), "" if given is None or as_id else str(given), feature, properties, where)
+
+
+def _geometry(feature: _Feature, repairs: Counter[str]) -> Any:
     """The geometry of the nucleus, None where there is none."""
-    nucleus = feature.get("nucleusGeometry") or properties.get("nucleusGeometry")
-    geometry = nucleus or feature.get("geometry")
-    repairs[CELL_ALONE] += nucleus is None and geometry is not None and properties.get("objectType") == "cell"
+    nucleus = feature.content.get("nucleusGeometry") or feature.properties.get("nucleusGeometry")
+    geometry = nucleus or feature.content.get("geometry")
+    repairs[CELL_ALONE] += nucleus is None and geometry is not None and feature.kind == "cell"
     return geometry
+
+
+def _regions(outlines: Sequence[Outline], bare: Sequence[int]) -> set[int]:
+    """Those of the outlines `bare` that enclose others: the middle and every vertex of them."""
+    rings = [[ring for polygon in outline.polygons for ring in polygon if len(ring)] for outline in outlines]
+    vertices = [np.concatenate(found or [np.full((1, 2), np.nan)]).astype(np.float64) for found in rings]
+    boxes = np.array([[found.min(axis=0), found.max(axis=0)] for found in vertices]).reshape(-1, 2, 2)
+    low, high = boxes[:, 0], boxes[:, 1]
+    order = np.argsort(low[:, 0])
+    lefts = low[order, 0]
+    regions = set()
+    with np.errstate(all="ignore"):  # coordinates of no place are refused when they are drawn
+        for number in bare:
+            near = order[slice(*np.searchsorted(lefts, [low[number, 0], high[number, 0]]))]
+            within = near[((low[near] >= low[number]) & (high[near] <= high[number])).all(axis=1) & (near != number)]
+            within = within[_inside(boxes[within].mean(axis=1), rings[number])] if len(within) >= ENCLOSED else []
+            enclosed = (other for other in within if _inside(vertices[other], rings[number]).all())
+            if len(list(islice(enclosed, ENCLOSED))) == ENCLOSED:
+                regions.add(number)
+    return regions
+
+
+def _inside(points: Ring, rings: Sequence[Ring]) -> NDArray[np.bool_]:
+    """(n,) whether each of the points (n 2) lies inside of the rings, holes being outside."""
+    x, y = points.T
+    odd = np.zeros(len(points), bool)
+    for ring in rings:
+        for (x0, y0), (x1, y1) in zip(ring.tolist(), [*ring[1:].tolist(), *ring[:1].tolist()], strict=True):
+            if y0 != y1:
+                odd ^= ((y0 > y) != (y1 > y)) & (x < x0 + (y - y0) * ((x1 - x0) / (y1 - y0)))
+    return odd
 
 
 def _polygons(geometry: Any, others: Counter[str], where: str) -> Iterator[list[Ring]]:
