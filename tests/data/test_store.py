@@ -2,6 +2,7 @@
 
 import errno
 import json
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from drawn import assert_same, drawn_sample, full_sample
-from nucleosynth.data import store
+from nucleosynth.data import rows, shards, store
 from nucleosynth.data.new_folder import cut_short
 from nucleosynth.data.store import open_for_writing, read, write
 from nucleosynth.errors import Interrupted, MachineError, UserError
@@ -95,12 +96,46 @@ def test_datasets_decodes_images_and_16_bit_labels(tmp_path: Path, monkeypatch: 
     assert table[0]["points"] is None
 
 
-def test_more_nuclei_than_16_bits_are_refused(tmp_path: Path) -> None:
+def test_more_nuclei_than_16_bits_hold_come_back(tmp_path: Path) -> None:
     instances = np.arange(66000, dtype=np.int32).reshape(220, 300)
-    sample = drawn_sample(0, size=(220, 300), instances=instances, classes=np.ones(65999, np.uint8))
-    with pytest.raises(UserError, match="65535"):
-        write([sample], tmp_path / "out")
-    assert not list(tmp_path.iterdir())
+    many = drawn_sample(0, size=(220, 300), instances=instances, classes=np.ones(65999, np.uint8))
+    write([many, drawn_sample(1)], tmp_path / "out")
+    for found, expected in zip(read(str(tmp_path / "out")), [many, drawn_sample(1)], strict=True):
+        assert_same(found, expected)
+    columns = pq.read_table(tmp_path / "out" / "part-00000000.parquet").column("instances").to_pylist()
+    assert [column["path"] for column in columns] == ["tile_0_instances.tif", "tile_1_instances.png"]
+
+
+def test_a_few_samples_are_held_whatever_their_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alive: set[int] = set()
+    most = 0
+
+    def coming(numbers: range) -> Iterator[Sample]:
+        nonlocal most
+        for k in numbers:
+            sample = drawn_sample(k)
+            alive.add(k)
+            weakref.finalize(sample, alive.discard, k)
+            most = max(most, len(alive))
+            yield sample
+            del sample
+
+    monkeypatch.setattr(rows, "AHEAD_BYTES", 3 * 7 * 40 * 48)
+    write(coming(range(60)), tmp_path / "out")
+    with open_for_writing(tmp_path / "continued", IDENTITY, 60) as writer:
+        writer.write(0, coming(writer.rows(0)))
+    assert 2 <= most <= 6
+    assert [sample.sample_id for sample in read(str(tmp_path / "out"))] == [f"tile_{k}" for k in range(60)]
+
+
+def test_a_row_group_ends_before_it_grows_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    samples = tiles(range(7))
+    each = rows.coded_bytes(next(rows.to_rows(samples, samples[0].class_names)))
+    monkeypatch.setattr(shards, "BYTES_PER_GROUP", int(2.5 * each))
+    write(samples, tmp_path / "out")
+    footer = pq.read_metadata(tmp_path / "out" / "part-00000000.parquet")
+    assert [footer.row_group(k).num_rows for k in range(footer.num_row_groups)] == [3, 3, 1]
+    assert [sample.sample_id for sample in read(str(tmp_path / "out"))] == [f"tile_{k}" for k in range(7)]
 
 
 def test_samples_of_different_classes_are_refused(tmp_path: Path) -> None:
@@ -162,11 +197,11 @@ def test_a_shard_damaged_while_unfinished_is_made_again(tmp_path: Path) -> None:
 def test_a_disk_that_fills_up_within_a_shard_leaves_no_part_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(_table: pa.Table, path: Path, **_: object) -> None:
-        Path(path).write_bytes(b"PAR1 half")
+    def full(_writer: pq.ParquetWriter, _table: pa.Table) -> None:
+        assert list((tmp_path / "out").glob("_part-*.tmp"))
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(pq, "write_table", full)
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", full)
     with pytest.raises(MachineError, match="0 of 5 samples are whole"):
         make(tmp_path / "out")
     assert contents(tmp_path / "out") == {}

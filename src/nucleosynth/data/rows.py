@@ -3,21 +3,33 @@
 image and instances are {bytes, path} with an 8-bit RGB and a 16-bit grey PNG; classes[k - 1] is the class of nucleus k;
 points are null or x, y, class each; quality and provenance are JSON. Class names and the version of this schema stand
 in the Parquet schema's metadata, next to the features that make Hugging Face `datasets` decode both PNGs.
+
+A tile of more than 65535 nuclei has its instances as a 32-bit TIFF (path NAME_instances.tif) in the same column. This
+package reads it as it is; `datasets` hands it to Pillow, which knows no 32-bit unsigned TIFF: read the bytes there.
 """
 
+import io
 import json
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import tifffile
 
-from nucleosynth.data.images import broken, decode, encode_image, encode_map, ids, rgb
+from nucleosynth.data.images import PNG_LARGEST_ID, broken, decode, encode_image, encode_map, ids, rgb
 from nucleosynth.errors import UserError
 from nucleosynth.sample import Layout, Sample
 
+Row = dict[str, Any]
+"""A value for each column of the store."""
+
 SCHEMA_VERSION = 1
+AHEAD = 32
+AHEAD_BYTES = 64 << 20
+"""Samples that are coded at once: so many, or so many bytes of pixels and ids, but always one."""
 _OURS = b"nucleosynth"
 _TEXTS = ("tissue", "stain", "caption", "source", "split", "licence", "labelled_as", "class_scheme")
 _ADDED = {"class_scheme": ""}
@@ -63,21 +75,35 @@ def class_names_of(found: pa.Schema, where: str) -> tuple[str, ...]:
     return tuple(ours["class_names"])
 
 
-def to_table(samples: Sequence[Sample]) -> pa.Table:
-    """Samples of the same class names as a table.
+def to_rows(samples: Iterable[Sample], class_names: tuple[str, ...]) -> Iterator[Row]:
+    """Samples as rows, in order, as they come: a few are coded ahead on all cores, and no more are held.
 
     Raises:
-        UserError: class names differ, or a tile has more than 65535 nuclei.
+        UserError: a sample of other classes.
     """
-    names = samples[0].class_names
-    for sample in samples:
-        for found in (sample.class_names, sample.points.class_names if sample.points else names):
-            if found != names:
-                raise other_classes(names, found, sample.sample_id)
+    coming: deque[tuple[int, Future[Row]]] = deque()
     # OpenCV codes PNGs without Python's lock, so every core has its share.
     with ThreadPoolExecutor() as pool:
-        rows = list(pool.map(_row, samples))
-    return pa.Table.from_pylist(rows, schema=schema(names))
+        for sample in samples:
+            for found in (sample.class_names, sample.points.class_names if sample.points else class_names):
+                if found != class_names:
+                    raise other_classes(class_names, found, sample.sample_id)
+            size = sample.image.nbytes + sample.instances.nbytes
+            while coming and (len(coming) == AHEAD or size + sum(each for each, _ in coming) > AHEAD_BYTES):
+                yield coming.popleft()[1].result()
+            coming.append((size, pool.submit(_row, sample)))
+        while coming:
+            yield coming.popleft()[1].result()
+
+
+def to_table(rows: Sequence[Row], class_names: tuple[str, ...]) -> pa.Table:
+    """Rows as a table of a store with these classes."""
+    return pa.Table.from_pylist(rows, schema=schema(class_names))
+
+
+def coded_bytes(row: Row) -> int:
+    """Bytes of the image and the instances of a row, as they are coded."""
+    return len(row["image"]["bytes"]) + len(row["instances"]["bytes"])
 
 
 def other_classes(names: tuple[str, ...], found: tuple[str, ...], sample_id: str) -> UserError:
@@ -117,15 +143,12 @@ def to_sample(row: Mapping[str, Any], class_names: tuple[str, ...], where: str) 
     )
 
 
-def _row(sample: Sample) -> dict[str, Any]:
+def _row(sample: Sample) -> Row:
     name, points = sample.sample_id, sample.points
     return {
         "sample_id": name,
         "image": {"bytes": encode_image(sample.image), "path": f"{name}.png"},
-        "instances": {
-            "bytes": encode_map(sample.instances, f"sample {name!r}"),
-            "path": f"{name}_instances.png",
-        },
+        "instances": _label(sample),
         "classes": sample.classes.tolist(),
         "points": None
         if points is None
@@ -135,6 +158,15 @@ def _row(sample: Sample) -> dict[str, Any]:
         "provenance": json.dumps(dict(sample.provenance), sort_keys=True),
         "quality": json.dumps(dict(sample.quality), sort_keys=True),
     }
+
+
+def _label(sample: Sample) -> dict[str, Any]:
+    name = f"{sample.sample_id}_instances"
+    if len(sample.classes) <= PNG_LARGEST_ID:
+        return {"bytes": encode_map(sample.instances, f"sample {sample.sample_id!r}"), "path": f"{name}.png"}
+    data = io.BytesIO()
+    tifffile.imwrite(data, sample.instances.astype(np.uint32), compression="zlib", photometric="minisblack")
+    return {"bytes": data.getvalue(), "path": f"{name}.tif"}
 
 
 def _table(text: str, where: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nucleosynth.data.images import broken
-from nucleosynth.data.rows import SCHEMA_VERSION, class_names_of, to_table
+from nucleosynth.data.rows import SCHEMA_VERSION, Row, class_names_of, coded_bytes, schema, to_table
 from nucleosynth.errors import UserError
 from nucleosynth.run import write_whole
-from nucleosynth.sample import Sample
 
 ROWS_PER_GROUP = 16
+BYTES_PER_GROUP = 16 << 20
+"""A row group, the part of a shard that is held in memory at once, ends at so many rows or coded bytes."""
 MANIFEST = "_store.json"
 SHARDS = "part-*.parquet"
 
@@ -25,18 +26,26 @@ def shard_name(shard: int) -> str:
     return f"part-{shard:08d}.parquet"
 
 
-def write_shard(path: Path, samples: Sequence[Sample], before_rename: Callable[[], None] = lambda: None) -> None:
-    """Write a shard under a temporary name, then rename it; `before_rename` runs once its content is safe on disk."""
-    temporary = path.with_name(f"_{path.name}.tmp")
+def write_shard(
+    path: Path, rows: Iterable[Row], class_names: tuple[str, ...], before_rename: Callable[[], None] = lambda: None
+) -> int:
+    """Write a shard under a temporary name, then rename it; the number of rows, and without any there is no shard.
+
+    `before_rename` runs once the content is safe on disk. What `rows` raises is raised, and leaves nothing.
+    """
+    temporary, count = path.with_name(f"_{path.name}.tmp"), 0
     try:
         # PNGs do not shrink any further, and statistics of pictures serve nobody.
-        pq.write_table(
-            to_table(samples), temporary, row_group_size=ROWS_PER_GROUP, use_dictionary=False, write_statistics=False
-        )
-        before_rename()
-        os.replace(temporary, path)
+        with pq.ParquetWriter(temporary, schema(class_names), use_dictionary=False, write_statistics=False) as writer:
+            for group in _groups(rows):
+                writer.write_table(to_table(group, class_names))
+                count += len(group)
+        if count:
+            before_rename()
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+    return count
 
 
 def footer(path: Path) -> pq.FileMetaData:
@@ -68,10 +77,24 @@ def rows_of(path: Path) -> Iterator[dict[str, Any]]:
     """
     try:
         with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=ROWS_PER_GROUP):
-                yield from batch.to_pylist()
+            for group in range(file.num_row_groups):
+                for batch in file.iter_batches(ROWS_PER_GROUP, row_groups=[group]):
+                    yield from batch.to_pylist()
     except (pa.ArrowException, OSError) as error:
         raise broken(str(path), "a whole Parquet shard", str(error)) from error
+
+
+def _groups(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    group: list[Row] = []
+    size = 0
+    for row in rows:
+        group.append(row)
+        size += coded_bytes(row)
+        if len(group) == ROWS_PER_GROUP or size >= BYTES_PER_GROUP:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
 
 
 def is_store(folder: Path) -> bool:

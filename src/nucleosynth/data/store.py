@@ -11,14 +11,14 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from nucleosynth.data.files import check_inside
 from nucleosynth.data.findings import Note, broken_tile, each_tile, strictly
 from nucleosynth.data.new_folder import check_free, cut_short, new_folder
-from nucleosynth.data.rows import other_classes, to_sample
+from nucleosynth.data.rows import Row, to_rows, to_sample
 from nucleosynth.data.shards import (
     MANIFEST,
     SHARDS,
@@ -69,13 +69,12 @@ def write(samples: Iterable[Sample], folder: Path | str, overwrite: bool = False
         UserError: the folder holds a store and `overwrite` is off, or holds other things; no samples, or samples of
             different classes; and whatever `samples` raises. The folder is then as it was.
     """
-    count, remaining = 0, iter(samples)
-    names: tuple[str, ...] = ()
+    count = shard = 0
     with new_folder(Path(folder), is_store, overwrite) as temporary:
-        for shard, chunk in enumerate(iter(lambda: list(islice(remaining, ROWS_PER_SHARD)), [])):
-            names = _one_set_of_classes(names, chunk)
-            write_shard(temporary / shard_name(shard), chunk)
-            count += len(chunk)
+        names, samples = _with_classes(samples)
+        rows = to_rows(samples, names)
+        while written := write_shard(temporary / shard_name(shard), islice(rows, ROWS_PER_SHARD), names):
+            count, shard = count + written, shard + 1
         if not count:
             raise UserError("nothing to write", expected="at least one sample", got="none", where=str(folder))
         plan = {"count": count, "rows_per_shard": ROWS_PER_SHARD}
@@ -141,13 +140,13 @@ class StoreWriter:
         """Write a shard: one sample for each of `rows(shard)`.
 
         Raises:
-            UserError: samples of different classes, or of more than 65535 nuclei.
+            UserError: samples of different classes.
         """
-        found = list(samples)
-        assert len(found) == len(self.rows(shard)), f"shard {shard} has {len(self.rows(shard))} rows, not {len(found)}"
-        self._class_names = _one_set_of_classes(self._class_names, found)
+        names, samples = _with_classes(samples)
+        self._class_names = self._class_names or names
+        rows = _exactly(len(self.rows(shard)), to_rows(samples, self._class_names))
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_shard(self.folder / shard_name(shard), found, self._begin)
+        write_shard(self.folder / shard_name(shard), rows, self._class_names, self._begin)
 
     def finish(self) -> None:
         """Mark the store as finished if no shard is missing."""
@@ -240,11 +239,19 @@ def _check_whole(folder: Path) -> list[Path]:
     return paths
 
 
-def _one_set_of_classes(names: tuple[str, ...], samples: list[Sample]) -> tuple[str, ...]:
-    first = samples[0]
-    if names and first.class_names != names:
-        raise other_classes(names, first.class_names, first.sample_id)
-    return first.class_names
+def _with_classes(samples: Iterable[Sample]) -> tuple[tuple[str, ...], Iterator[Sample]]:
+    """The class names of the first sample, if there is one, and all samples."""
+    remaining = iter(samples)
+    first = list(islice(remaining, 1))
+    return (first[0].class_names if first else ()), chain(first, remaining)
+
+
+def _exactly(number: int, rows: Iterable[Row]) -> Iterator[Row]:
+    count = 0
+    for row in rows:
+        count += 1
+        yield row
+    assert count == number, f"the shard has {number} rows, not {count}"
 
 
 def _first_difference(plan: Mapping[str, Any], before: Mapping[str, Any]) -> tuple[str, str]:
