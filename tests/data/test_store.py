@@ -242,8 +242,6 @@ def test_a_finished_store_is_refused_unless_overwritten(tmp_path: Path) -> None:
 def test_overwriting_loses_nothing_before_the_first_shard(tmp_path: Path) -> None:
     make(tmp_path / "out")
     before = contents(tmp_path / "out")
-    (tmp_path / "_out.tmp").mkdir()
-    (tmp_path / "_out.tmp" / "stale").touch()
 
     def broken() -> Iterator[Sample]:
         yield drawn_sample(0)

@@ -1,11 +1,13 @@
 """Folders that appear whole or not at all, and the messages of work that was cut short.
 
-A new folder is filled under a temporary name beside its place and then renamed; what it replaces is removed last.
+A new folder is filled in a temporary one beside its place, whose name begins with "_" and is nobody else's, and then
+renamed. What it replaces is put aside before that and removed last, so that one of the two is always there.
 """
 
 import errno
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,22 +43,46 @@ def new_folder(folder: Path, ours: Callable[[Path], bool], overwrite: bool) -> I
     """A temporary folder to fill, which takes the place of `folder` at the end; removed if anything goes wrong.
 
     Raises:
-        UserError: as in `check_free`.
+        UserError: as in `check_free`, or `folder` is the current folder or holds it.
         MachineError: the disk or the memory is full. Interrupted: the user stopped it. `folder` is as it was.
     """
     check_free(folder, ours, overwrite)
-    temporary, old = (folder.with_name(f"_{folder.name}.{word}") for word in ("tmp", "old"))
+    _check_not_current(folder)
+    place = folder.resolve()
     with cut_short(f"{folder} is as it was; run the same command again"):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(prefix=f"_{place.name}.", dir=place.parent))
+        new, old = beside / "new", beside / "old"
         try:
-            shutil.rmtree(temporary, ignore_errors=True)
-            temporary.mkdir(parents=True)
-            yield temporary
-            if folder.exists():
-                os.replace(folder, old)
-            os.replace(temporary, folder)
-            shutil.rmtree(old, ignore_errors=True)
+            new.mkdir()
+            yield new
+            _replace(place, new, old)
         finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            if place.exists() or not old.exists():
+                shutil.rmtree(beside, ignore_errors=True)
+
+
+def _replace(place: Path, new: Path, old: Path) -> None:
+    """Put `new` into its place; what was there becomes `old`, and comes back if this fails."""
+    try:
+        if place.exists():
+            os.replace(place, old)
+        os.replace(new, place)
+    except BaseException:
+        if old.exists() and not place.exists():
+            os.replace(old, place)
+        raise
+
+
+def _check_not_current(folder: Path) -> None:
+    if Path.cwd().is_relative_to(folder.resolve()):
+        raise UserError(
+            "the current folder cannot be replaced",
+            expected="a folder of its own",
+            got="the folder that the command runs in, or one around it",
+            where=str(folder),
+            mend="give the name of a new folder",
+        )
 
 
 @contextmanager
