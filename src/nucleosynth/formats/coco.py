@@ -19,12 +19,11 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from nucleosynth.data.files import existing_folder
 from nucleosynth.data.findings import Note, each_tile, strictly
 from nucleosynth.data.images import read_image
 from nucleosynth.data.meta import Meta, read_meta
 from nucleosynth.errors import UserError
-from nucleosynth.formats.coco_document import ANNOTATIONS, UNKNOWN, Annotation, Tile, listed
+from nucleosynth.formats.coco_document import ANNOTATIONS, UNKNOWN, Annotation, Tile, listed, place
 from nucleosynth.formats.tile_files import class_of, named_classes, put_image, sample_of, write_folder
 from nucleosynth.instances.canvas import Canvas
 from nucleosynth.instances.polygons import Polygon, trace
@@ -36,16 +35,16 @@ BOXES = "boxes without an outline, left out"
 
 
 def read(where: str, note: Note = strictly) -> Iterator[Sample]:
-    """Tiles of a folder with COCO annotations, in the order of their list.
+    """Tiles of a folder with COCO annotations, or of one such file beside its images, in the order of their list.
 
     Raises:
-        UserError: no such folder, no annotations, a file that is none of COCO's, an id that is taken twice, a file_name
-            that leads out of the folder; and, through `note`, a category that is not listed, an outline that is none,
-            a broken image, or one of another size than is stated.
+        UserError: no such folder or file, no annotations, a file that is none of COCO's, an id that is taken twice, a
+            file_name that leads out of the folder; and, through `note`, a category that is not listed, an outline that
+            is none, a broken image, or one of another size than is stated.
     """
-    root = existing_folder(where, f"a folder with images/ and {ANNOTATIONS}")
-    tiles, words = listed(root, note)
-    meta = read_meta(root, tiles)
+    root, file = place(where)
+    tiles, words, lost = listed(root, file, read_meta(root).class_names, note)
+    meta = read_meta(root, [*tiles, *lost])
     names = meta.class_names if meta.class_names is not None else named_classes(words, str(root))
     yield from each_tile(partial(_sample, meta, names, note), tiles.values(), note)
 
@@ -145,16 +144,17 @@ def _draw(canvas: Canvas, annotation: Annotation, tile: Tile, class_names: tuple
 
 
 def _class(annotation: Annotation, tile: Tile, class_names: tuple[str, ...] | None, where: str) -> int:
-    if tile.words and annotation.category_id not in tile.words:
+    if annotation.category_id is None and not tile.words:
+        return class_of("", class_names, where)
+    if annotation.category_id not in tile.words:
         raise UserError(
             "a category that is not listed",
-            expected=f"one of {', '.join(map(str, tile.words))}",
+            expected=f"one of {', '.join(map(str, tile.words)) or 'no category at all'}",
             got=str(annotation.category_id),
             where=where,
             mend="list it under categories",
         )
-    word = tile.words[annotation.category_id] if tile.words and annotation.category_id is not None else ""
-    return class_of(word, class_names, where)
+    return class_of(tile.words[annotation.category_id], class_names, where)
 
 
 def _polygons(segmentation: Any, where: str) -> list[Polygon]:
