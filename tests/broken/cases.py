@@ -5,7 +5,9 @@ import struct
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import cv2
 import numpy as np
@@ -18,6 +20,8 @@ from nucleosynth.errors import UserError
 
 Break = Callable[[Path], object]
 """What is done to the folder; what it returns is of no account."""
+TOLD = ("note", "left out")
+"""Kinds of findings that ask nothing of a person."""
 CANARY = "canary"
 """The file that would appear if anything loaded could run code."""
 
@@ -134,15 +138,65 @@ def bomb_mat(path: Path) -> None:
     path.write_bytes(header + struct.pack("<II", 15, len(data)) + data)
 
 
+def link_out(place: str) -> Break:
+    """Move a file or folder out of the release and leave a link to it."""
+
+    def change(root: Path) -> None:
+        path, outside = root / place, root.parent / "elsewhere"
+        path.rename(outside)
+        path.symlink_to(outside)
+
+    return change
+
+
+def link_inside(place: str) -> Break:
+    """Move a folder to another place of the release and leave a link to it."""
+
+    def change(root: Path) -> None:
+        path, pool = root / place, root / "pool"
+        path.rename(pool)
+        path.symlink_to(pool)
+
+    return change
+
+
 def outcome(name: str, where: str) -> tuple[list[str], int]:
-    """What was said of a broken release (problems and repairs), and how many tiles were read in spite of it."""
+    """What was said of a broken release, and how many tiles were read in spite of it.
+
+    Said are errors, problems and repairs; and, of notes and of what was left out, those that its whole copy has not.
+    """
+    found, said, tiles = read_on(name, where)
+    usual = of_whole_copy(name)
+    said += [f"{each.text} ({each.where})" for each in found if each.kind in PROBLEMS]
+    return said + [
+        f"{each.text} ({each.where})"
+        for each in found
+        if each.kind in TOLD and (each.kind, each.text, each.where.replace(where, "")) not in usual
+    ], tiles
+
+
+def read_on(name: str, where: str) -> tuple[list[Finding], list[str], int]:
+    """What a reader found, the repairs and the error that it told, and how many tiles it read; all say how to mend."""
     found: list[Finding] = []
     said: list[str] = []
     tiles = 0
+    mute: list[str] = []
     try:
         for sample in catalog.load("data set", name)(where, found.append):
             tiles += 1
             said += repairs_of(sample)
     except UserError as error:
         said.append(str(error))
-    return said + [f"{each.text} ({each.where})" for each in found if each.kind in PROBLEMS], tiles
+        mute += [] if error.mend else [error.what]
+    mute += [each.text for each in found if each.kind in PROBLEMS and not each.mend]
+    assert not mute, f"nothing says how to mend this: {mute}"
+    return found, said, tiles
+
+
+@cache
+def of_whole_copy(name: str) -> frozenset[tuple[str, str, str]]:
+    """Kind, text and place of the notes on the tiny copy of a data set that nobody broke."""
+    with TemporaryDirectory() as folder:
+        where = releases.make(name, Path(folder) / "data")
+        found, _, _ = read_on(name, where)
+        return frozenset((each.kind, each.text, each.where.replace(where, "")) for each in found if each.kind in TOLD)

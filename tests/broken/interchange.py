@@ -1,6 +1,7 @@
 """Broken GeoJSON, COCO, HoVer-Net and CSV folders."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from broken.cases import (
     canary,
     claiming_npy,
     first,
+    link_inside,
+    link_out,
     mat,
     pickled_npy,
     prefixed,
@@ -75,6 +78,19 @@ def _nan(root: Path) -> None:
     fields = row.split(",")
     fields[3] = "nan"
     path.write_text("\n".join([head, ",".join(fields), rest]))
+
+
+def _first_class(word: str, named: bool = True) -> Break:
+    """Another word for the class of the first nucleus; `named`: meta.json and the other rows name classes."""
+
+    def change(root: Path) -> None:
+        path = root / "nuclei.csv"
+        if not named:
+            (root / "meta.json").unlink()
+            path.write_text(re.sub(r"(?m)^(tile_\d,\d+),[a-z]*,", r"\1,1,", path.read_text()))
+        path.write_text(re.sub(r"tile_0,1,\w*,", f"tile_0,1,{word},", path.read_text(), count=1))
+
+    return change
 
 
 def _points_only(root: Path) -> None:
@@ -284,8 +300,19 @@ CASES = [
     ),
     Case("csv", "id twice", "every id of a tile once", _csv("tile_0,2,", "tile_0,1,")),
     Case("csv", "id 0", "an id from 1", _csv("tile_0,2,", "tile_0,0,")),
-    Case("csv", "tile that is not there", "unknown tile", _csv("tile_0,2,", "tile_9,2,")),
+    Case("csv", "tile that is not there", "image is not there", _csv("tile_0,2,", "tile_9,2,")),
     Case("csv", "no column of classes", "not the table", _csv("tile,id,class", "tile,id,klass")),
+    Case("csv", "id that is a superscript", "an id from 1", _csv("tile_0,2,", "tile_0,²,")),
+    Case("csv", "id of 5000 digits", "an id from 1", _csv("tile_0,2,", f"tile_0,{'2' * 5000},")),
+    Case("csv", "class of 5000 digits", "unknown class|a class of 0", _first_class("1" * 5000)),
+    Case("csv", "class of 5000 digits without names", "1..255|unknown class", _first_class("1" * 5000, named=False)),
+    Case("csv", "class that is a superscript", "unknown class '²'", _first_class("²")),
+    Case("csv", "class 2147483647", "a class of 0", _first_class("2147483647")),
+    Case("csv", "images outside", "a link out of the folder", link_out("images")),
+    Case("geojson", "labels outside", "a link out of the folder", link_out("labels")),
+    Case("hovernet", "images outside", "a link out of the folder", link_out("images")),
+    Case("coco", "images outside", "leads out of the folder", link_out("images")),
+    Case("geojson", "labels at another place of the folder", "", link_inside("labels")),
     Case("csv", "byte order mark", "", lambda r: prefixed(r, "nuclei.csv", b"\xef\xbb\xbf")),
     Case("csv", "Windows lines", "", lambda r: windows_lines(r, "nuclei.csv")),
     Case("csv", "semicolons", "", _semicolons),

@@ -1,6 +1,7 @@
 """Broken plain folders, stores and CoNSeP folders."""
 
 import json
+import re
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import tifffile
 
 from broken.cases import (
+    Break,
     Case,
     array,
     bomb_mat,
@@ -17,6 +19,8 @@ from broken.cases import (
     canary,
     claiming_npy,
     first,
+    link_inside,
+    link_out,
     mat,
     pickled_npy,
     picture,
@@ -61,6 +65,54 @@ def _many_nuclei(root: Path) -> None:
 def _empty(root: Path) -> None:
     picture(root, "labels/*.png", np.zeros_like)
     np.save(root / "classes" / "tile_0.npy", np.zeros(0, np.uint8))
+
+
+def _meta(old: str, new: str) -> Break:
+    return lambda root: text(root, "meta.json", old, new)
+
+
+def _deep_toml(root: Path) -> None:
+    (root / "meta.json").unlink()
+    (root / "meta.toml").write_text("mpp = " + "[" * 50000 + "]" * 50000)
+
+
+def _row_of_nucleus_2(row: str) -> Break:
+    """classes.csv with another row for the second nucleus of the first tile."""
+    return lambda root: _csv(root, re.sub("tile_0,2,.*", row, _rows()))
+
+
+def _largest_class(root: Path) -> None:
+    (root / "meta.json").unlink()
+    array(root, "classes/*.npy", lambda classes: np.full(len(classes), 2**31 - 1, np.int64))
+
+
+def _nested_outside(root: Path) -> None:
+    for kind in ("images", "labels"):
+        (root / kind / "slide").mkdir()
+        for path in (root / kind).glob("tile_0.png"):
+            path.rename(root / kind / "slide" / path.name)
+    link_out("images/slide")(root)
+
+
+def _nested_inside(root: Path) -> None:
+    """A folder of tiles a slide, of which one is a link to where the user keeps it."""
+    (root / "meta.json").unlink()
+    for kind in ("images", "labels", "classes"):
+        (root / "pool" / kind).mkdir(parents=True)
+        for path in list((root / kind).glob("tile_0.*")):
+            path.rename(root / "pool" / kind / path.name)
+        (root / kind / "slide").symlink_to(root / "pool" / kind)
+
+
+def _long_toml(root: Path) -> None:
+    (root / "meta.json").unlink()
+    (root / "meta.toml").write_text(f"mpp = {'1' * 5000}")
+
+
+def _long_names(root: Path) -> None:
+    (root / "meta.json").unlink()
+    for path in [*root.rglob("tile_*.png"), *root.rglob("tile_*.npy")]:
+        path.rename(path.with_stem("tile_" + "1" * 199 + path.stem[-1]))
 
 
 def _zip_for_png(root: Path) -> None:
@@ -173,9 +225,53 @@ CASES = [
         "not permitted",
         lambda r: text(r, "meta.json", '"tissue"', '"tisue"'),
     ),
-    Case(
-        "folder", "meta.json with mpp 0", "bad resolution", lambda r: text(r, "meta.json", '"mpp": 0.25', '"mpp": 0.0')
+    *(
+        Case(
+            "folder",
+            f"meta.json with mpp {mpp}",
+            "a bad value for 'tiles.tile_0.mpp'",
+            _meta('"mpp": 0.25', f'"mpp": {mpp}'),
+        )
+        for mpp in ("0.0", "-1", "Infinity", "NaN")
     ),
+    Case(
+        "folder",
+        "meta.json with a point of class 257",
+        "a bad value for 'tiles.tile_0.points.0.2'",
+        _meta('"mpp": 0.25', '"mpp": 0.25, "points": [[1.0, 2.0, 257]]'),
+    ),
+    Case(
+        "folder",
+        "meta.json nested 50000 deep",
+        "not a JSON file",
+        lambda r: (r / "meta.json").write_text('{"tiles":' * 50000 + "{}" + "}" * 50000),
+    ),
+    Case("folder", "meta.toml nested 50000 deep", "not a TOML file", _deep_toml),
+    Case("folder", "images outside", "a link out of the folder", link_out("images")),
+    Case("folder", "labels outside", "a link out of the folder", link_out("labels")),
+    Case("folder", "classes outside", "a link out of the folder", link_out("classes")),
+    Case("folder", "a folder of images outside", "a link out of the folder", _nested_outside),
+    Case("folder", "images at another place of the folder", "", link_inside("images")),
+    Case("folder", "a folder of tiles at another place of the folder", "", _nested_inside),
+    Case("folder", "meta.toml with a number of 5000 digits", "not a TOML file|a bad value", _long_toml),
+    Case("folder", "name of 5000 digits", "unknown tile", lambda r: _csv(r, _rows() + f"{'1' * 5000},1,1\n")),
+    Case("folder", "names of 200 digits", "", _long_names),
+    Case("folder", "classes.csv with a superscript as id", "a bad row", _row_of_nucleus_2("tile_0,²,1")),
+    Case("folder", "classes.csv with a superscript as class", "unknown class '²'", _row_of_nucleus_2("tile_0,2,²")),
+    Case("folder", "classes.csv with an id of 5000 digits", "a bad row", _row_of_nucleus_2(f"tile_0,{'2' * 5000},1")),
+    Case(
+        "folder",
+        "classes.csv with a class of 5000 digits",
+        "unknown class '111",
+        _row_of_nucleus_2(f"tile_0,2,{'1' * 5000}"),
+    ),
+    Case(
+        "folder",
+        "classes.csv with class 2147483647",
+        "a class out of range",
+        _row_of_nucleus_2("tile_0,2,2147483647"),
+    ),
+    Case("folder", "class 2147483647 without names", "a class out of range", _largest_class),
     Case(
         "folder",
         "meta.json with mpp as a word",
@@ -195,6 +291,9 @@ CASES = [
     Case("folder", "classes.csv with Windows paths", "", _windows_paths),
     Case("folder", "ids near two billion", "", _huge_ids),
     Case("consep", "map of fractions", "not instance ids", mat(inst_map=np.full((40, 48), 0.5))),
+    Case("consep", "training tiles outside", "a link out of the folder", link_out("Train")),
+    Case("consep", "test images outside", "a link out of the folder", link_out("Test/Images")),
+    Case("consep", "training tiles at another place of the folder", "", link_inside("Train")),
     Case("consep", "map of NaN", "not instance ids", mat(inst_map=np.full((40, 48), np.nan))),
     Case("consep", "map of complex numbers", "broken file", mat(inst_map=np.full((40, 48), 1j))),
     Case("consep", "map in a cell array", "broken file", mat(inst_map=np.array([[1, "a"]], object))),

@@ -13,6 +13,8 @@ from nucleosynth.data.findings import Finding
 from nucleosynth.errors import UserError
 from nucleosynth.sample import Sample
 
+TILES = (("Train", "train_1"), ("Test", "test_1"))
+
 
 def write_tile(root: Path, split: str, name: str, **changes: object) -> None:
     """A tile of 20 x 30 px with nuclei 2, 5 and 9 of classes 7, 1 and 3; the image is RGBA."""
@@ -46,9 +48,14 @@ def test_order_is_natural_and_train_comes_first(tmp_path: Path) -> None:
     assert [tile.split for tile in tiles] == ["train", "train", "test"]
 
 
-def test_train_alone_is_read(tmp_path: Path) -> None:
+def test_train_alone_is_read_and_no_problem(tmp_path: Path) -> None:
     write_tile(tmp_path, "Train", "train_1")
-    assert len(list(read(str(tmp_path)))) == 1
+    found: list[Finding] = []
+    assert len(list(read(str(tmp_path), found.append))) == 1
+    assert [(finding.kind, finding.where) for finding in found] == [("note", str(tmp_path / "Test"))]
+    write_tile(tmp_path, "Test", "test_1")
+    assert len(list(read(str(tmp_path), found.append))) == 2
+    assert len(found) == 1
 
 
 def test_a_tile_without_nuclei_is_read(tmp_path: Path) -> None:
@@ -85,23 +92,22 @@ def test_broken_files_are_named(tmp_path: Path) -> None:
             list(read(str(tmp_path)))
 
 
-@pytest.mark.parametrize(("lost", "kept"), [("Labels/train_1.mat", "image"), ("Images/train_1.png", "label")])
+@pytest.mark.parametrize(("lost", "kept"), [("Labels/train_1.mat", ".png"), ("Images/train_1.png", ".mat")])
 def test_a_tile_of_which_a_part_is_missing_is_told_and_the_rest_read(tmp_path: Path, lost: str, kept: str) -> None:
-    for name in ("train_1", "train_2"):
-        write_tile(tmp_path, "Train", name)
+    for split, name in TILES:
+        write_tile(tmp_path, split, name)
     (tmp_path / "Train" / lost).unlink()
     found: list[Finding] = []
-    assert [tile.sample_id for tile in read(str(tmp_path), found.append)] == ["train_2"]
-    assert [(finding.kind, "train_1" in finding.where) for finding in found] == [("missing", True)]
-    assert kept not in found[0].what
+    assert [tile.sample_id for tile in read(str(tmp_path), found.append)] == ["test_1"]
+    assert [(finding.kind, Path(finding.where).name) for finding in found] == [("missing", f"train_1{kept}")]
 
 
 def test_a_broken_tile_is_left_to_the_note(tmp_path: Path) -> None:
-    for name in ("train_1", "train_2"):
-        write_tile(tmp_path, "Train", name)
+    for split, name in TILES:
+        write_tile(tmp_path, split, name)
     (tmp_path / "Train/Labels/train_1.mat").write_bytes(b"no matrix")
     found: list[Finding] = []
-    assert [tile.sample_id for tile in read(str(tmp_path), found.append)] == ["train_2"]
+    assert [tile.sample_id for tile in read(str(tmp_path), found.append)] == ["test_1"]
     assert [(finding.kind, finding.where[-11:]) for finding in found] == [("broken", "train_1.mat")]
 
 

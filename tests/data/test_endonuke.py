@@ -156,7 +156,7 @@ def test_tiles_without_labels_are_told_once(tmp_path: Path) -> None:
         (tmp_path / "dataset/labels/bulk/ptg1" / f"{name}.txt").unlink()
     found: list[Finding] = []
     assert [tile.sample_id for tile in read(str(tmp_path), found.append)] == ["10", "12"]
-    assert [(finding.kind, finding.what) for finding in found] == [("missing", "the labels of 2 tiles are not there")]
+    assert [(finding.kind, finding.what) for finding in found] == [("note", "the labels of 2 tiles are not there")]
 
 
 def test_a_listed_file_that_is_not_there_is_told(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from numpy.testing import assert_array_equal
 
 from drawn import assert_same, drawn_sample, full_sample
 from nucleosynth.data.folder import read
+from nucleosynth.data.meta import own_source
 from nucleosynth.errors import UserError
 from nucleosynth.formats.folder import write
 
@@ -47,7 +48,7 @@ def test_gaps_are_closed_and_classes_follow(tmp_path: Path, suffix: str) -> None
     assert [int(tile.instances[place]) for place in ((10, 3), (4, 12), (2, 2))] == [1, 2, 3]
     assert tile.classes.tolist() == [3, 0, 1]
     assert tile.class_names == ("class 1", "class 2", "class 3")
-    assert tile.source == f"folder/{tmp_path.name}/a"
+    assert tile.source == own_source("folder", "a", tile.image)
     assert tile.mpp is None
 
 
@@ -106,10 +107,8 @@ def test_tiles_in_folders_and_natural_order(tmp_path: Path) -> None:
 def test_written_and_read_back_identically(tmp_path: Path) -> None:
     samples = [full_sample(0), drawn_sample(1, mpp=None), drawn_sample(2, sample_id="deep/tile.v2")]
     assert write(samples, tmp_path / "out") == 3
-    found = {tile.sample_id: tile for tile in read(str(tmp_path / "out"))}
-    assert len(found) == 3
-    for sample in samples:
-        assert_same(found[sample.sample_id], sample)
+    for found, sample in zip(read(str(tmp_path / "out")), samples, strict=True):
+        assert_same(found, sample)
 
 
 def test_only_what_was_written_here_is_overwritten(tmp_path: Path) -> None:
@@ -182,7 +181,7 @@ class TestRefused:
         put(tmp_path, "a", LABEL[:10])
         self.refuse(tmp_path, "differ in size", "'a'")
 
-    @pytest.mark.parametrize("label", [LABEL.astype(np.float32), -LABEL.astype(np.int32), LABEL.astype(np.int64) << 40])
+    @pytest.mark.parametrize("label", [LABEL / np.float32(2), -LABEL.astype(np.int32), LABEL.astype(np.int64) << 40])
     def test_bad_ids(self, tmp_path: Path, label: np.ndarray) -> None:
         put(tmp_path, "a", label, ".npy")
         self.refuse(tmp_path, "not instance ids", "labels/a.npy")
@@ -266,6 +265,12 @@ class TestRefused:
             ("b,2,1\n", "unknown tile 'b'", "line 2"),
             ("a,2,tumour\n", "unknown class 'tumour'", "did you mean 'tumor'"),
             ("a,2,3\n", "a class out of range", "line 2"),
+            ("a,²,1\n", "a bad row", "line 2"),
+            ("a,٢,1\n", "a bad row", "line 2"),
+            (f"a,{'2' * 5000},1\n", "a bad row", "line 2"),
+            ("a,2,²\n", "unknown class '²'", "line 2"),
+            (f"a,2,{2**31 - 1}\n", "a class out of range", "line 2"),
+            (f"a,2,{'1' * 5000}\n", "unknown class '111", "line 2"),
         ],
     )
     def test_bad_rows(self, tmp_path: Path, rows: str, message: str, where: str) -> None:
@@ -273,6 +278,15 @@ class TestRefused:
         (tmp_path / "classes.csv").write_text(f"name,id,class\n{rows}")
         (tmp_path / "meta.toml").write_text('class_names = ["tumor", "rest"]')
         self.refuse(tmp_path, message, where)
+
+    def test_classes_that_are_no_byte(self, tmp_path: Path) -> None:
+        put(tmp_path, "a")
+        for number in (256, 2**31 - 1):
+            (tmp_path / "classes.csv").write_text(f"name,id,class\na,2,1\na,5,1\na,9,{number}\n")
+            self.refuse(tmp_path, rf"a class out of range(.|\n)*1..255(.|\n)*class {number}", "classes.csv")
+        (tmp_path / "classes.csv").unlink()
+        put_classes(tmp_path, "a", [1, 1, 2**31 - 1])
+        self.refuse(tmp_path, r"a class out of range(.|\n)*1..255", "classes")
 
     def test_bad_header(self, tmp_path: Path) -> None:
         put(tmp_path, "a")
@@ -287,7 +301,14 @@ class TestRefused:
             ("mpp = ", "not a TOML file"),
             ("[tiles.A]\nmpp = 1.0", "unknown tile"),
             ("[tiles.a]\nsorce = 'x'", "sorce"),
-            ("mpp = -1.0", "bad resolution"),
+            ("mpp = -1.0", "a bad value for 'mpp'"),
+            ("mpp = 0", "a bad value for 'mpp'"),
+            ("mpp = inf", "a bad value for 'mpp'"),
+            ("mpp = nan", "a bad value for 'mpp'"),
+            ("[tiles.a]\nmpp = inf", "a bad value for 'tiles.a.mpp'"),
+            ("[tiles.a]\npoints = [[1.0, 2.0, 257]]", "a bad value for 'tiles.a.points.0.2'"),
+            ("[tiles.a]\npoints = [[1.0, 2.0, -1]]", "a bad value for 'tiles.a.points.0.2'"),
+            (f"mpp = {'[' * 5000}", "not a TOML file"),
         ],
     )
     def test_bad_meta(self, tmp_path: Path, meta: str, message: str) -> None:

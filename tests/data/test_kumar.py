@@ -80,8 +80,20 @@ def test_a_tile_of_no_list_is_told_as_left_out(tmp_path: Path) -> None:
         write_map(tmp_path / "more", name, drawn_sample(7).instances)
     found: list[Finding] = []
     assert len(list(read(str(tmp_path), found.append))) == 4
-    assert {(finding.kind, Path(finding.where).suffix) for finding in found} == {("left out", ".png")}
-    assert len(found) == 3
+    left_out = [Path(finding.where).suffix for finding in found if finding.kind != "note"]
+    assert left_out == [".png"] * 3
+
+
+def test_patients_that_are_not_there_are_told_once_a_split(tmp_path: Path) -> None:
+    found: list[Finding] = []
+    list(read(make(tmp_path), found.append))
+    assert [(finding.kind, finding.what.split("(")[0], finding.count) for finding in found] == [
+        ("note", "tiles of train that are not there ", 15),
+        ("note", "tiles of test_same that are not there ", 7),
+        ("note", "tiles of test_other that are not there ", 4),
+    ]
+    absent = [SPLITS["train"].split()[k] for k in (1, 2, 3)]
+    assert found[0].what.endswith(f"({', '.join(absent)}, ...)")
 
 
 def test_a_map_that_does_not_fit_is_named(tmp_path: Path) -> None:
@@ -92,7 +104,7 @@ def test_a_map_that_does_not_fit_is_named(tmp_path: Path) -> None:
     (tmp_path / "Labels/TCGA-HE-7130-01Z-00-DX1.mat").write_bytes(b"no matrix")
     found: list[Finding] = []
     assert not list(read(str(tmp_path), found.append))
-    assert [finding.kind for finding in found] == ["broken"]
+    assert [finding.kind for finding in found if finding.kind != "note"] == ["broken"]
 
 
 def test_another_folder_is_refused(tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ def test_a_slide_in_two_folds_is_told_and_its_tiles_stay_apart(tmp_path: Path) -
     found: list[Finding] = []
     tiles = list(read(str(tmp_path), found.append))
     assert [tile.source for tile in tiles[1:3]] == ["lizard/dpath_1", "lizard/dpath_2"]
-    assert [(finding.kind, finding.what[-16:]) for finding in found] == [("suspicious", "dpath_1, dpath_2")]
+    assert [(finding.kind, finding.what[-16:]) for finding in found] == [("note", "dpath_1, dpath_2")]
 
 
 def test_without_the_table_no_fold_is_known_and_that_is_told(tmp_path: Path) -> None:
@@ -146,8 +146,8 @@ def test_tiles_of_other_data_sets_are_told_once_each(tmp_path: Path) -> None:
     found: list[Finding] = []
     assert len(list(read(str(tmp_path), found.append))) == 3
     assert [(finding.kind, finding.what) for finding in found] == [
-        ("suspicious", "tiles of CoNSeP: 2, consep_*"),
-        ("suspicious", "tiles of PanNuke: 1, pannuke_*"),
+        ("note", "tiles of CoNSeP: 2, consep_*"),
+        ("note", "tiles of PanNuke: 1, pannuke_*"),
     ]
     assert "do not test on CoNSeP" in found[0].mend
 

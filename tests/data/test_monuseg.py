@@ -14,7 +14,7 @@ from numpy.testing import assert_array_equal
 
 from nucleosynth.data import kumar
 from nucleosynth.data.aperio import read_outlines
-from nucleosynth.data.findings import Finding, repairs_of
+from nucleosynth.data.findings import PROBLEMS, Finding, repairs_of
 from nucleosynth.data.kumar import NO_MPP
 from nucleosynth.data.monuseg import ORGANS_OF_TEST, SPLITS, read
 from nucleosynth.errors import UserError
@@ -206,7 +206,8 @@ def test_a_tile_of_which_a_part_is_missing_is_told_and_the_rest_read(tmp_path: P
     (tmp_path / TEST / f"TCGA-2Z-A9J9-01A-01-TS1{lost}").unlink()
     found: list[Finding] = []
     assert len(list(read(str(tmp_path), found.append))) == 3
-    assert [(finding.kind, "2Z-A9J9" in finding.where) for finding in found] == [("missing", True)]
+    problems = [finding for finding in found if finding.kind in PROBLEMS]
+    assert [(finding.kind, "2Z-A9J9" in finding.where) for finding in problems] == [("missing", True)]
 
 
 def test_a_tile_of_no_list_is_told_as_left_out(tmp_path: Path) -> None:
@@ -214,7 +215,19 @@ def test_a_tile_of_no_list_is_told_as_left_out(tmp_path: Path) -> None:
     write_tile(tmp_path / "TCGA-ZZ-9999-01Z.png", tmp_path / "TCGA-ZZ-9999-01Z.xml", 5)
     found: list[Finding] = []
     assert len(list(read(str(tmp_path), found.append))) == 4
-    assert [(finding.kind, Path(finding.where).name) for finding in found] == [("left out", "TCGA-ZZ-9999-01Z.png")]
+    left_out = [Path(finding.where).name for finding in found if finding.kind == "left out"]
+    assert left_out == ["TCGA-ZZ-9999-01Z.png"]
+    assert {finding.kind for finding in found} == {"left out", "note"}
+
+
+def test_patients_that_are_not_there_are_told_once_a_split(tmp_path: Path) -> None:
+    found: list[Finding] = []
+    list(read(make(tmp_path), found.append))
+    assert [(finding.kind, finding.what.split()[2], finding.count) for finding in found] == [
+        ("note", "train", 28),
+        ("note", "train37", 6),
+        ("note", "test", 13),
+    ]
 
 
 def test_a_patient_who_is_there_twice_is_refused(tmp_path: Path) -> None:
@@ -229,7 +242,8 @@ def test_a_broken_tile_is_left_to_the_note(tmp_path: Path) -> None:
     (tmp_path / TEST / "TCGA-2Z-A9J9-01A-01-TS1.xml").write_text("<Annotations>")
     found: list[Finding] = []
     assert len(list(read(str(tmp_path), found.append))) == 3
-    assert [(finding.kind, "TCGA-2Z" in finding.where) for finding in found] == [("broken", True)]
+    problems = [finding for finding in found if finding.kind in PROBLEMS]
+    assert [(finding.kind, "TCGA-2Z" in finding.where) for finding in problems] == [("broken", True)]
 
 
 def test_another_folder_is_refused(tmp_path: Path) -> None:

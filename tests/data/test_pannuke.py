@@ -173,7 +173,7 @@ def test_folds_come_in_order_and_absent_ones_are_told_once(tmp_path: Path) -> No
     (tmp_path / "Fold 2").rename(tmp_path / "fold2")
     found: list[Finding] = []
     assert [tile.sample_id for tile in read(str(tmp_path), found.append)][1:3] == ["fold2_0001", "fold10_0000"]
-    assert [(finding.kind, finding.what) for finding in found] == [("missing", "fold1 and fold3 not there")]
+    assert [(finding.kind, finding.what) for finding in found] == [("note", "fold1 and fold3 not there")]
 
 
 @pytest.mark.parametrize(("lost", "read_on"), [("images", 2), ("masks", 2), ("types", 4)])

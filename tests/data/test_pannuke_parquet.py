@@ -125,7 +125,7 @@ def test_files_of_a_fold_follow_each_other_and_folds_come_in_order(tmp_path: Pat
     tiles = list(read(str(tmp_path), found.append))
     assert [tile.sample_id for tile in tiles] == [*(f"fold1_{k:04d}" for k in range(12)), "fold2_0000"]
     assert [tile.tissue for tile in tiles[10:12]] == ["breast", "adrenal gland"]
-    assert [(finding.kind, finding.what) for finding in found] == [("missing", "fold3 not there")]
+    assert [(finding.kind, finding.what) for finding in found] == [("note", "fold3 not there")]
 
 
 def test_the_same_rows_in_two_files_are_refused(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_a_fold_of_which_a_file_is_missing_has_no_numbers(tmp_path: Path) -> Non
     write(tmp_path / "fold2.parquet", row())
     found: list[Finding] = []
     assert [tile.sample_id for tile in read(str(tmp_path), found.append)] == ["fold2_0000"]
-    assert [finding.kind for finding in found] == ["missing", "broken"]
+    assert [finding.kind for finding in found] == ["note", "broken"]
     with pytest.raises(UserError, match=r"follow each other(.|\n)*fold1-00001-of-00002"):
         list(read(str(tmp_path)))
 

@@ -118,8 +118,8 @@ def test_a_file_without_its_partner_is_told(tmp_path: Path) -> None:
     found: list[Finding] = []
     assert len(list(read(str(tmp_path), found.append))) == 2
     assert [(finding.kind, finding.what) for finding in found] == [
-        ("missing", "its label is not there"),
-        ("missing", "its image is not there"),
+        ("missing", "an image without its label"),
+        ("missing", "a label without its image"),
     ]
 
 

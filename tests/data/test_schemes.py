@@ -9,9 +9,9 @@ import pytest
 import nucleosynth
 from drawn import drawn_sample
 from nucleosynth import catalog
-from nucleosynth.data import consep, store
+from nucleosynth.data import consep, puma, store
 from nucleosynth.data.reader import read
-from nucleosynth.data.schemes import BINARY, CONSEP4, CONSEP_DAFF, LIZARD, PANNUKE, PUMA3, scheme
+from nucleosynth.data.schemes import BINARY, CONSEP4, CONSEP_DAFF, LIZARD, PANNUKE, PUMA3, Scheme, scheme
 from nucleosynth.errors import UserError
 from nucleosynth.run import Run
 from nucleosynth.sample import Layout, Sample
@@ -51,6 +51,21 @@ def test_puma_in_three_classes_keeps_what_is_unknown() -> None:
     assert PUMA3.apply(tile(names, KINDS[:5])).classes.tolist() == [0, 1, 2, 3, 2]
 
 
+def test_every_class_of_puma_has_a_place_in_three_and_no_other_has() -> None:
+    assert {old for olds in PUMA3.classes.values() for old in olds} == set(puma.CLASS_NAMES)
+    with pytest.raises(UserError, match="'inflammatory' has no place in the scheme 'puma3'"):
+        PUMA3.apply(tile(consep.CLASS_NAMES))
+
+
+def test_a_line_of_the_scheme_goes_before_an_equal_name() -> None:
+    swapped = Scheme("swapped", {"round": ("long",), "long": ("round",), "other": ("*",)})
+    assert swapped.apply(tile(("round", "long", "other"), KINDS[:4])).classes.tolist() == [0, 2, 1, 3]
+    later = Scheme("later", {"round": ("*",), "long": ("round",)})
+    assert later.apply(tile(("round", "long"), KINDS[:3])).classes.tolist() == [0, 2, 2]
+    forgotten = Scheme("forgotten", {"round": ("long",)}, unknown=("round",))
+    assert forgotten.apply(tile(("round", "long"), KINDS[:3])).classes.tolist() == [0, 0, 1]
+
+
 def test_a_scheme_orders_classes_by_its_own_list() -> None:
     backwards = tuple(reversed(PANNUKE.class_names))
     assert PANNUKE.apply(tile(backwards, KINDS[:6])).classes.tolist() == [0, 5, 4, 3, 2, 1]
@@ -60,6 +75,25 @@ def test_a_scheme_orders_classes_by_its_own_list() -> None:
 def test_applying_a_scheme_twice_changes_nothing() -> None:
     once = CONSEP4.apply(tile(consep.CLASS_NAMES))
     assert CONSEP4.apply(once) is once
+
+
+def test_schemes_chain_through_their_lines_and_their_texts_are_kept() -> None:
+    once = CONSEP4.apply(tile(consep.CLASS_NAMES))
+    ours = Scheme("ours", {"long": ("spindle",), "rest": ("*",)})
+    twice = ours.apply(once)
+    assert twice.classes.tolist() == [2 if kind in (1, 2, 3) else 1 if kind == 4 else 0 for kind in once.classes]
+    assert twice.class_scheme == f"ours: long = spindle; rest = * | after {CONSEP4.text}"
+    assert ours.apply(twice) is twice
+    thrice = BINARY.apply(twice)
+    assert thrice.class_scheme == f"{BINARY.text} | after {twice.class_scheme}"
+    assert thrice.classes.tolist() == [1] * 8
+
+
+def test_a_merged_class_is_not_taken_for_one_of_an_equal_name() -> None:
+    merged = CONSEP4.apply(tile(consep.CLASS_NAMES))
+    with pytest.raises(UserError, match=r"'epithelial' has no place(.|\n)*merged by consep4: "):
+        CONSEP_DAFF.apply(merged)
+    assert LIZARD.apply(tile(("epithelial",), KINDS[:2])).classes.tolist() == [0, 2]
 
 
 def test_a_class_without_a_place_is_refused_by_name() -> None:
@@ -76,7 +110,7 @@ def test_every_scheme_of_the_catalog_has_its_name() -> None:
 
 def test_the_users_own_scheme(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
-    path.write_text('what = "two"\nunknown = ["other"]\n[classes]\nlong = ["long"]\nrest = ["*"]\n')
+    path.write_text('what = "two"\nunknown = ["other"]\n[classes]\nlong = "long"\nrest = ["*"]\n')
     merged = scheme(str(path)).apply(tile(("round", "long", "other"), KINDS[:4]))
     assert (merged.class_names, merged.classes.tolist()) == (("long", "rest"), [0, 2, 1, 0])
     assert merged.class_scheme == "mine: long = long; rest = *; unknown = other"
@@ -88,7 +122,7 @@ def test_the_users_own_scheme(tmp_path: Path) -> None:
         ("[classes]\n", "0 classes"),
         ("", "0 classes"),
         ('[classes]\na = ["x"]\nb = ["x"]\n', "x twice"),
-        ('[classes]\na = "x"\n', "bad value"),
+        ("[classes]\na = 3\n", "bad value"),
         ("klasses = 1\n", "did you mean 'classes'"),
         ("[classes\n", "not a TOML file"),
     ],

@@ -17,9 +17,10 @@ from pycocotools.coco import COCO
 
 from drawn import drawn_sample
 from nucleosynth.data.findings import REPAIRS, Finding
+from nucleosynth.data.meta import own_source
 from nucleosynth.errors import UserError
 from nucleosynth.formats.coco import BOXES, CROWDS, read, write, write_rle
-from nucleosynth.instances.canvas import CLAIMED_TWICE
+from nucleosynth.instances.canvas import CLAIMED_TWICE, COVERED
 from nucleosynth.sample import Sample, without_gaps
 
 OF_PYCOCOTOOLS = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -97,7 +98,7 @@ def test_categories_of_any_ids_are_classes_in_the_order_of_ids(tmp_path: Path) -
     put(tmp_path, {"annotations": nuclei, "categories": categories})
     (tile,) = read(str(tmp_path))
     assert (tile.class_names, tile.classes.tolist()) == (("z", "a"), [2, 1])
-    assert (tile.sample_id, tile.source, tile.mpp) == ("a", f"coco/{tmp_path.name}/a", None)
+    assert (tile.sample_id, tile.source, tile.mpp) == ("a", own_source("coco", "a", tile.image), None)
 
 
 def test_without_categories_every_nucleus_is_a_nucleus(tmp_path: Path) -> None:
@@ -123,9 +124,11 @@ def test_run_lengths_are_read_in_both_forms(tmp_path: Path) -> None:
 def test_crowds_and_boxes_are_left_out_and_overlaps_counted(tmp_path: Path) -> None:
     nuclei = [annotation(1), annotation(2, iscrowd=1), annotation(3, segmentation=[]), annotation(4)]
     put(tmp_path, {"annotations": nuclei})
-    (tile,) = read(str(tmp_path))
-    covered = "nuclei covered by later ones, left out"
-    assert tile.quality[REPAIRS] == {CROWDS: 1, BOXES: 1, CLAIMED_TWICE: 16, covered: 1}
+    found: list[Finding] = []
+    (tile,) = read(str(tmp_path), found.append)
+    repairs = {CROWDS: 1, BOXES: 1, CLAIMED_TWICE: 16, COVERED: 1}
+    assert tile.quality[REPAIRS] == {each.what: each.count for each in found} == repairs
+    assert {(each.kind, each.where) for each in found} == {("repaired", "a")}
 
 
 def test_an_image_without_annotations_is_a_tile_without_nuclei(tmp_path: Path) -> None:
@@ -206,6 +209,8 @@ def test_what_does_not_belong_together_is_told(tmp_path: Path) -> None:
         ("suspicious", "1 annotations of images that are not listed, left out"),
         ("suspicious", "1 annotation ids that occur more than once, all read"),
         ("missing", "an image is not there: lost.png"),
+        ("repaired", CLAIMED_TWICE),
+        ("repaired", COVERED),
     ]
 
 

@@ -14,6 +14,7 @@ from numpy.testing import assert_array_equal
 
 from drawn import drawn_sample
 from nucleosynth.data.findings import REPAIRS, Finding
+from nucleosynth.data.meta import own_source
 from nucleosynth.errors import UserError
 from nucleosynth.formats.geojson import read, write, write_annotations
 from nucleosynth.instances.canvas import CLAIMED_TWICE, COVERED
@@ -96,7 +97,13 @@ def test_files_of_qupath_are_found_and_their_classes_gathered(tmp_path: Path, la
     assert ten.class_names == ("type 2", "type 10")
     assert (two.classes.tolist(), ten.classes.tolist()) == ([1], [2, 0])
     assert_array_equal(np.argwhere(two.instances)[[0, -1]], [[4, 4], [7, 7]])
-    assert (two.mpp, two.source, two.split) == (None, f"geojson/{tmp_path.name}/tile_2", "")
+    assert (two.mpp, two.source, two.split) == (None, own_source("geojson", "tile_2", two.image), "")
+
+
+def test_names_of_any_number_of_digits_are_classes(tmp_path: Path) -> None:
+    put(tmp_path, "a", [feature(square(0, 0), "1" * 5000), feature(square(8, 8), "2")])
+    (tile,) = read(str(tmp_path))
+    assert (tile.class_names, tile.classes.tolist()) == (("2", "1" * 5000), [2, 1])
 
 
 def test_without_a_classification_every_nucleus_is_a_nucleus(tmp_path: Path) -> None:
@@ -108,10 +115,15 @@ def test_without_a_classification_every_nucleus_is_a_nucleus(tmp_path: Path) -> 
 def test_overlaps_go_to_the_later_nucleus_and_what_is_no_area_is_left_out(tmp_path: Path) -> None:
     point = feature([3, 3], kind="Point")
     put(tmp_path, "a", [feature(square(0, 0)), point, feature(square(2, 0))])
-    (tile,) = read(str(tmp_path))
+    found: list[Finding] = []
+    (tile,) = read(str(tmp_path), found.append)
     assert tile.instances[0, :7].tolist() == [1, 1, 2, 2, 2, 2, 0]
     left_out = "Point features, which outline nothing, left out"
     assert tile.quality[REPAIRS] == {left_out: 1, CLAIMED_TWICE: 8}
+    assert {(each.kind, each.where, each.what, each.count) for each in found} == {
+        ("repaired", "a", left_out, 1),
+        ("repaired", "a", CLAIMED_TWICE, 8),
+    }
 
 
 def test_repairs_are_added_to_those_that_meta_tells_of(tmp_path: Path) -> None:
@@ -119,13 +131,17 @@ def test_repairs_are_added_to_those_that_meta_tells_of(tmp_path: Path) -> None:
     write([drawn_sample(0, quality={REPAIRS: before, "sharp": True})], tmp_path)
     path = tmp_path / "labels/tile_0.geojson"
     content = json.loads(path.read_text())
-    content["features"] += [feature([3, 3], kind="Point"), content["features"][0]]
+    nucleus = content["features"][0]
+    content["features"] += [nucleus | {"geometry": {"type": "Point", "coordinates": [3, 3]}}, nucleus]
     path.write_text(json.dumps(content))
-    (tile,) = read(str(tmp_path))
+    found: list[Finding] = []
+    (tile,) = read(str(tmp_path), found.append)
     claimed = int(np.count_nonzero(drawn_sample(0).instances == 1))
     mended = before | {CLAIMED_TWICE: 31 + claimed, "Point features, which outline nothing, left out": 1}
-    mended |= {COVERED: 1, SAME_ID: 2}
+    mended |= {COVERED: 1, SAME_ID: 3}
     assert tile.quality == {REPAIRS: mended, "sharp": True}
+    assert {each.what: each.count for each in found}[CLAIMED_TWICE] == claimed
+    assert "px mended" not in {each.what for each in found}
 
 
 @pytest.mark.parametrize("odd", [float("nan"), float("inf"), 1e300])

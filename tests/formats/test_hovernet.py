@@ -12,6 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from drawn import drawn_sample
 from nucleosynth.data import consep
 from nucleosynth.data.findings import REPAIRS, Finding
+from nucleosynth.data.meta import own_source
 from nucleosynth.errors import UserError
 from nucleosynth.formats.hovernet import SEVERAL, TYPELESS, read, write, write_npy
 
@@ -70,7 +71,7 @@ def test_types_are_found_and_gaps_closed(tmp_path: Path, kind: str) -> None:
     assert [int(tile.instances[place]) for place in AT] == [1, 2, 3]
     assert tile.classes.tolist() == [1, 2, 3]
     assert tile.class_names == ("class 1", "class 2", "class 3")
-    assert (tile.mpp, tile.source) == (None, f"hovernet/{tmp_path.name}/a")
+    assert (tile.mpp, tile.source) == (None, own_source("hovernet", "a", tile.image))
     assert REPAIRS not in tile.quality
 
 
@@ -106,8 +107,10 @@ def test_the_largest_type_counts_the_classes_and_zero_is_unknown(tmp_path: Path)
 def test_a_file_without_types_among_others_has_unknown_ones(tmp_path: Path) -> None:
     put(tmp_path, {"inst_map": INST_MAP, "inst_type": [[1], [2], [2]]}, "a")
     put(tmp_path, {"inst_map": INST_MAP}, "b")
-    _, tile = read(str(tmp_path))
+    found: list[Finding] = []
+    _, tile = read(str(tmp_path), found.append)
     assert (tile.classes.tolist(), tile.quality[REPAIRS]) == ([0, 0, 0], {TYPELESS: 3})
+    assert [(each.kind, each.where, each.what, each.count) for each in found] == [("repaired", "b", TYPELESS, 3)]
 
 
 def test_a_nucleus_of_several_types_takes_the_most_frequent_and_is_counted(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from drawn import CLASS_NAMES, drawn_sample
 from nucleosynth.data.findings import REPAIRS, Finding
+from nucleosynth.data.meta import own_source
 from nucleosynth.errors import UserError
 from nucleosynth.formats.nuclei_csv import COLUMNS, read, write
 from nucleosynth.instances.canvas import CLAIMED_TWICE
@@ -67,7 +68,7 @@ def test_tables_of_any_spreadsheet_are_read(tmp_path: Path, delimiter: str, end:
     assert a.class_names == ("b", "größe")
     assert (a.classes.tolist(), b.classes.tolist(), c.classes.tolist()) == ([0, 2], [], [1])
     assert [int(a.instances[place]) for place in ((1, 2), (4, 13))] == [2, 1]
-    assert (a.mpp, a.source, a.labelled_as) == (None, f"csv/{tmp_path.name}/a", "masks")
+    assert (a.mpp, a.source, a.labelled_as) == (None, own_source("csv", "a", a.image), "masks")
 
 
 def test_numbers_as_classes_are_numbered_and_unknown_is_none(tmp_path: Path) -> None:
@@ -75,6 +76,14 @@ def test_numbers_as_classes_are_numbered_and_unknown_is_none(tmp_path: Path) -> 
     a, b, _ = read(str(tmp_path))
     assert a.class_names == ("class 1", "class 2", "class 3")
     assert (a.classes.tolist(), b.classes.tolist()) == ([3, 0], [0])
+
+
+@pytest.mark.parametrize("word", ["²", "1" * 5000])
+def test_words_that_are_no_plain_numbers_are_names(tmp_path: Path, word: str) -> None:
+    put(tmp_path, [HEADER, f"a,1,{word},{SQUARE}", f"a,2,x,{RIGHT}"])
+    tile = first(tmp_path)
+    assert set(tile.class_names) == {word, "x"}
+    assert [tile.class_names[kind - 1] for kind in tile.classes] == [word, "x"]
 
 
 def test_without_ids_nuclei_go_by_row_and_without_classes_they_are_nuclei(tmp_path: Path) -> None:
@@ -95,9 +104,11 @@ def test_wkt_of_other_programs_is_read(tmp_path: Path) -> None:
 
 def test_overlaps_go_to_the_later_id_and_are_counted(tmp_path: Path) -> None:
     put(tmp_path, [HEADER, f"a,9,x,{SQUARE}", 'a,3,x,"POLYGON ((0 0, 9 0, 9 9, 0 9, 0 0))"'])
-    tile = first(tmp_path)
+    found: list[Finding] = []
+    tile, *_ = read(str(tmp_path), found.append)
     assert (tile.instances[1, 2], tile.instances[0, 0]) == (2, 1)
     assert tile.quality[REPAIRS] == {CLAIMED_TWICE: 16}
+    assert [(each.kind, each.where, each.what, each.count) for each in found] == [("repaired", "a", CLAIMED_TWICE, 16)]
 
 
 def test_rows_without_polygons_are_points_at_corner_coordinates(tmp_path: Path) -> None:
@@ -138,9 +149,10 @@ def test_names_that_look_like_formulas_are_written_as_they_are(tmp_path: Path) -
     ("row", "message"),
     [
         (f"a,1,y,{SQUARE}", "id 1 of a again"),
-        (f"z,2,x,{SQUARE}", "unknown tile 'z'"),
         (f"a,0,x,{SQUARE}", "an id from 1"),
         (f"a,1.0,x,{SQUARE}", "an id from 1"),
+        (f"a,²,x,{SQUARE}", "an id from 1"),
+        (f"a,{'2' * 5000},x,{SQUARE}", "an id from 1"),
         ("a,2,x", "fewer"),
         (f"a,2,x,{SQUARE},more", "more"),
         ('a,2,x,"POINT (1 1)"', "POLYGON or MULTIPOLYGON"),
@@ -177,9 +189,11 @@ def test_a_bad_position_is_refused_by_its_line(tmp_path: Path, position: str) ->
 
 
 def test_a_class_out_of_range_is_refused(tmp_path: Path) -> None:
-    put(tmp_path, [HEADER, f"a,1,99999999999,{SQUARE}"])
-    with pytest.raises(UserError, match=r"1..255(.|\n)*line 2"):
-        list(read(str(tmp_path)))
+    put(tmp_path, [])
+    for number in (256, 2**31 - 1, 99999999999):
+        (tmp_path / "nuclei.csv").write_text(f"{HEADER}\na,1,{number},{SQUARE}\n")
+        with pytest.raises(UserError, match=r"1..255(.|\n)*line 2"):
+            list(read(str(tmp_path)))
     (tmp_path / "meta.toml").write_text('class_names = ["tumor"]')
     (tmp_path / "nuclei.csv").write_text(f"{HEADER}\na,1,tumour,{SQUARE}\n")
     with pytest.raises(UserError, match=r"unknown class 'tumour'(.|\n)*line 2"):

@@ -49,7 +49,8 @@ def test_tiles_are_written_as_they_come(tmp_path: Path) -> None:
     def samples() -> Iterator[Sample]:
         for k in range(40):
             yield tile(k)
-            written.append((tmp_path / "_out.tmp" / MASKS).stat().st_size)
+            (masks,) = tmp_path.rglob(Path(MASKS).name)
+            written.append(masks.stat().st_size)
 
     write(samples(), tmp_path / "out")
     assert written == sorted(written)
