@@ -237,9 +237,11 @@ def _tiles(
         else:
             strays += 1
     if strays:
-        note(Finding("suspicious", str(file), f"{strays} annotations of images that are not listed, left out"))
+        told = f"{strays} annotations of images that are not listed, left out"
+        note(Finding("suspicious", str(file), told, "list these images, or remove the annotations"))
     if twice := sum(times > 1 for times in ids.values()):
-        note(Finding("suspicious", str(file), f"{twice} annotation ids that occur more than once, all read"))
+        told = f"{twice} annotation ids that occur more than once, all read"
+        note(Finding("suspicious", str(file), told, "check that no annotation was copied twice"))
     for entry in document.images:
         image = _image_path(root, file, entry.file_name)
         if image is None:

@@ -8,16 +8,20 @@ pixel's centre is at half numbers; polygon is WKT, POLYGON or MULTIPOLYGON along
 type is unknown, area_um2 where the resolution is. A name is written as it is, also where a spreadsheet would take it
 for a formula (one that begins with = + - @): the table is data, and must come back the same.
 
-Read are commas, semicolons or tabs, with or without a byte order mark. Needed are tile and class, and either polygon or
-x_px and y_px: rows without a polygon are points, so the tile is labelled as points and its instance map is empty.
-Nuclei go by id, or by row where there is none; every image is a tile, also one without rows. Where all classes are
-numbers, they are "class 1".."class C", 0 unknown; else their words in natural order, "unknown" being no class.
+Read are commas, semicolons or tabs (which leave room for a decimal comma), with or without a byte order mark. Needed
+are tile and class, and either polygon or x_px and y_px: rows without a polygon are points, so the tile is labelled as
+points and its instance map is empty. Columns may have the names that QuPath's measurements and others give them
+(`ALIASES`); positions in µm need the resolution, mpp in meta.toml. A tile is named as its image, with or without the
+suffix. Nuclei go by id, or by row where there is none; every image is a tile, also one without rows; rows of a tile
+without an image are told. Where all classes are numbers, they are "class 1".."class C", 0 unknown; else their words in
+natural order, "unknown" being no class.
 """
 
 import csv
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +29,10 @@ import numpy as np
 
 from nucleosynth.conditions.structure import label_map, pixel_sums
 from nucleosynth.data.files import existing_folder, natural
-from nucleosynth.data.findings import Note, each_tile, strictly
+from nucleosynth.data.findings import Finding, Note, each_tile, strictly
 from nucleosynth.data.images import IMAGE_SUFFIXES, read_image
 from nucleosynth.data.meta import Meta, Tile, in_order, read_meta
-from nucleosynth.data.tables import read_table
+from nucleosynth.data.tables import Table, is_number, read_table
 from nucleosynth.errors import UserError, unknown_name
 from nucleosynth.formats.tile_files import (
     IMAGES,
@@ -48,6 +52,21 @@ from nucleosynth.sample import Sample
 
 TABLE = "nuclei.csv"
 COLUMNS = ("tile", "id", "class", "x_px", "y_px", "area_px", "area_um2", "polygon")
+SUFFIXES = (".csv", ".tsv")
+ALIASES = {
+    "tile": ("image", "file", "filename", "name"),
+    "id": (),
+    "class": ("classification", "type"),
+    "polygon": (),
+    "x_px": ("x", "centroid x px", "centroid_x"),
+    "y_px": ("y", "centroid y px", "centroid_y"),
+    "x_um": ("centroid x µm", "centroid x um"),
+    "y_um": ("centroid y µm", "centroid y um"),
+}
+"""Other names of columns, in any case; what stands first goes before the rest."""
+SHOWN = 60
+"""Letters of a field that a message shows."""
+NO_IMAGE = "rows of a tile whose image is not there, left out"
 UNKNOWN = "unknown"
 AGREE_PX = 1e-6
 """What a point's coordinates in the table and in meta.json may differ by: the table's are rounded."""
@@ -57,7 +76,7 @@ _Point = tuple[float, float, int]
 
 @dataclass(frozen=True)
 class _Row:
-    """A nucleus; `where` names file and line."""
+    """A nucleus; `where` names file and line, x and y are in px, or in um."""
 
     where: str
     tile: str
@@ -65,6 +84,7 @@ class _Row:
     word: str
     x: str
     y: str
+    um: bool
     polygon: str
 
 
@@ -82,13 +102,15 @@ def read(where: str, note: Note = strictly) -> Iterator[Sample]:
     """Tiles of a folder with a table of nuclei, in natural order.
 
     Raises:
-        UserError: no such folder, no table in it, a column is missing, a tile that is not there, an id twice; and,
-            through `note`, what is no number, no polygon or no class. The message names file and line.
+        UserError: no such folder, no table in it, a column is missing, no row of any image, an id twice; and, through
+            `note`, what is no number, no polygon or no class. The message names file and line.
     """
     root = existing_folder(where, f"a folder with images/ and {TABLE}")
     file, images = _file(root), first_files(root, IMAGES, IMAGE_SUFFIXES)
-    meta = read_meta(root, images)
-    table = _table(_rows(file), images, meta, file)
+    rows = [replace(row, tile=_tile(row.tile, images)) for row in _rows(file)]
+    lost = _lost(rows, images, file, note)
+    meta = read_meta(root, [*images, *lost])
+    table = _table(rows, images, meta, file)
 
     def sample(name: str) -> Sample:
         return _sample(name, images[name], table, meta, note)
@@ -128,15 +150,18 @@ def _nuclei(sample: Sample) -> Iterator[tuple[int, tuple[Any, ...]]]:
 
 
 def _file(root: Path) -> Path:
-    found = [root / TABLE] if (root / TABLE).exists() else sorted(root.glob("*.csv"))
+    found = sorted(path for path in root.iterdir() if path.suffix.lower() in SUFFIXES)
+    named = [path for path in found if path.name.lower() == TABLE]
+    found = named or found
     if len(found) != 1:
         raise nothing_found(root, "table of nuclei", f"{TABLE}, or one other *.csv")
     return found[0]
 
 
 def _rows(file: Path) -> list[_Row]:
-    table = read_table(file, file.parent, ("tile", "class"))
-    if "polygon" not in table.columns and not {"x_px", "y_px"} <= set(table.columns):
+    table = read_table(file, file.parent, ("tile", "class"), ALIASES)
+    um = not {"x_px", "y_px"} <= set(table.columns) and {"x_um", "y_um"} <= set(table.columns)
+    if not um and "polygon" not in table.columns and not {"x_px", "y_px"} <= set(table.columns):
         raise UserError(
             "not a table of nuclei",
             expected="columns tile, class, and polygon or x_px and y_px",
@@ -144,28 +169,52 @@ def _rows(file: Path) -> list[_Row]:
             where=str(file),
             mend="add the columns; `nucleosynth list` has the layouts that are read",
         )
-    return [_row(row, number, where) for number, (where, row) in enumerate(table.rows, start=1)]
+    return [_row(table, number, um) for number in range(len(table.rows))]
 
 
-def _row(row: Mapping[str, str], number: int, where: str) -> _Row:
-    text = row.get("id", str(number))
-    if not _is_number(text) or len(text) > 18 or int(text) == 0:
-        raise _bad("an id from 1", repr(text), where)
-    x, y, polygon = (row.get(name, "").strip() for name in ("x_px", "y_px", "polygon"))
-    return _Row(where, row["tile"].replace("\\", "/"), int(text), row["class"], x, y, polygon)
+def _row(table: Table, number: int, um: bool) -> _Row:
+    where, row = table.rows[number]
+    text = row.get("id", str(number + 1)).strip()
+    if not is_number(text) or int(text) == 0:
+        raise _bad("an id from 1", repr(text[:SHOWN]), where)
+    x, y = (table.with_point(row.get(name, "").strip()) for name in (("x_um", "y_um") if um else ("x_px", "y_px")))
+    polygon = row.get("polygon", "").strip()
+    return _Row(where, row["tile"].replace("\\", "/"), int(text), row["class"], x, y, um, polygon)
+
+
+def _tile(name: str, images: Container[str]) -> str:
+    """The name of a tile as its image has it; a name with the image's suffix is known too."""
+    bare, _, suffix = name.strip().rpartition(".")
+    stem = bare if f".{suffix.lower()}" in IMAGE_SUFFIXES else name.strip()
+    return name if name in images else stem
+
+
+def _lost(rows: Sequence[_Row], images: Iterable[str], file: Path, note: Note) -> list[str]:
+    """The tiles whose image is not there; each is told.
+
+    Raises:
+        UserError: there is no image of any.
+    """
+    there = set(images)
+    lost = Counter(row.tile for row in rows if row.tile not in there)
+    if rows and lost.total() == len(rows):
+        raise unknown_name("tile", rows[0].tile, there, rows[0].where)
+    for name, count in lost.items():
+        note(Finding("missing", f"{file}, {name}", NO_IMAGE, "look for its image", count=count))
+    return list(lost)
 
 
 def _table(rows: Sequence[_Row], images: Iterable[str], meta: Meta, file: Path) -> _Table:
     of_tile: dict[str, dict[int, _Row]] = {name: {} for name in images}
     for row in rows:
         if row.tile not in of_tile:
-            raise unknown_name("tile", row.tile, of_tile, row.where)
+            continue  # told before
         if row.number in of_tile[row.tile]:
             raise _bad("every id of a tile once", f"id {row.number} of {row.tile} again", row.where)
         of_tile[row.tile][row.number] = row
     words = {row.word for row in rows} - {"", UNKNOWN}
-    numbers = meta.class_names is None and bool(words) and all(map(_is_number, words))
-    highest = min(max(map(int, words)), MOST_CLASSES) if numbers else 0
+    numbers = meta.class_names is None and bool(words) and all(map(_is_digits, words))
+    highest = max(min(int(word), MOST_CLASSES) if is_number(word) else MOST_CLASSES for word in words) if numbers else 0
     found = [f"class {k}" for k in range(1, highest + 1)] if numbers else sorted(words, key=natural)
     names = meta.class_names if meta.class_names is not None else named_classes(found, str(file))
     ordered = {name: [by_id[number] for number in sorted(by_id)] for name, by_id in of_tile.items()}
@@ -183,7 +232,8 @@ def _sample(name: str, path: Path, table: _Table, meta: Meta, note: Note) -> Sam
     tile = meta.tiles.get(name, Tile())
     labelled = tile.labelled_as or meta.labelled_as or ("points" if table.points else "masks")
     if lacking or (not rows and labelled == "points"):
-        found = _points(rows, kinds, positions, canvas.size)
+        scale = _scale(rows, tile.mpp or meta.mpp)
+        found = _points(rows, kinds, positions, scale, canvas.size)
         tile = tile.model_copy(update={"points": _agreeing(found, tile, path), "labelled_as": "points"})
         meta = meta.model_copy(update={"tiles": {name: tile}})
     else:
@@ -193,15 +243,39 @@ def _sample(name: str, path: Path, table: _Table, meta: Meta, note: Note) -> Sam
 
 
 def _points(
-    rows: Sequence[_Row], kinds: Sequence[int], positions: Sequence[_Position], size: tuple[int, int]
+    rows: Sequence[_Row], kinds: Sequence[int], positions: Sequence[_Position], scale: float, size: tuple[int, int]
 ) -> tuple[_Point, ...]:
-    """The points of a tile as meta.json has them: pixel centres at whole numbers."""
+    """The points of a tile as meta.json has them: pixel centres at whole numbers; scale: what a px is of their unit."""
     points = []
     for row, kind, (x, y) in zip(rows, kinds, positions, strict=True):
-        if x is None or y is None or not (0 <= x <= size[1] and 0 <= y <= size[0]):
-            raise _bad(f"x_px in 0..{size[1]} and y_px in 0..{size[0]}", f"{row.x!r}, {row.y!r}", row.where)
-        points.append((x - 0.5, y - 0.5, kind))
+        if x is None or y is None or not (0 <= x / scale <= size[1] and 0 <= y / scale <= size[0]):
+            unit, wide, high = "um" if row.um else "px", size[1] * scale, size[0] * scale
+            raise _bad(
+                f"x_{unit} in 0..{wide:g} and y_{unit} in 0..{high:g}",
+                f"{row.x[:SHOWN]!r}, {row.y[:SHOWN]!r}",
+                row.where,
+            )
+        points.append((x / scale - 0.5, y / scale - 0.5, kind))
     return tuple(points)
+
+
+def _scale(rows: Sequence[_Row], mpp: float | None) -> float:
+    """What a pixel is of the unit that positions are given in.
+
+    Raises:
+        UserError: they are in um, and the resolution is not known.
+    """
+    if not rows or not rows[0].um:
+        return 1.0
+    if mpp is None:
+        raise UserError(
+            "positions in µm, at a resolution that is not known",
+            expected="mpp (µm per pixel) in meta.toml, or positions in px: columns x_px and y_px",
+            got="neither",
+            where=rows[0].where,
+            mend="write the resolution of the images into meta.toml, such as mpp = 0.25",
+        )
+    return mpp
 
 
 def _agreeing(found: tuple[_Point, ...], tile: Tile, path: Path) -> tuple[_Point, ...]:
@@ -224,9 +298,9 @@ def _class(row: _Row, table: _Table) -> int:
     names = table.class_names or ()
     if row.word == UNKNOWN and UNKNOWN not in names:
         return 0
-    if _is_number(row.word) and (table.numbers or row.word not in names):
-        if int(row.word) > len(names):
-            raise _bad(f"a class of 0 (unknown) or 1..{len(names)}", row.word, row.where)
+    if _is_digits(row.word) and (table.numbers or row.word not in names):
+        if not is_number(row.word) or int(row.word) > len(names):
+            raise _bad(f"a class of 0 (unknown) or 1..{len(names)}", row.word[:SHOWN], row.where)
         return int(row.word)
     return class_of(row.word, table.class_names, row.where)
 
@@ -244,11 +318,12 @@ def _coordinate(text: str, row: _Row) -> float | None:
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise _bad("finite numbers, with a decimal point", repr(text), row.where)
+        raise _bad("finite numbers, with a decimal point", repr(text[:SHOWN]), row.where)
     return number
 
 
-def _is_number(text: str) -> bool:
+def _is_digits(text: str) -> bool:
+    """Whether a class is a number, be it of any length."""
     return text.isascii() and text.isdigit()
 
 
