@@ -115,6 +115,7 @@ def test_a_window_that_leaves_the_tile_is_refused(window: tuple[int, int, int, i
         ({"source": ""}, "without a name"),
         ({"mpp": 0.0}, "bad resolution"),
         ({"mpp": float("nan")}, "bad resolution"),
+        ({"mpp": float("inf")}, "bad resolution"),
         ({"labelled_as": "points"}, "no points"),
     ],
 )
