@@ -48,7 +48,11 @@ def resolve(base: S, changes: Mapping[str, Any], where: str) -> S:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
         raise UserError(
-            f"a bad value for {key!r}", expected=first["msg"], got=repr(first["input"]), where=where
+            f"a bad value for {key!r}" if key else "settings that do not fit together",
+            expected=first["msg"].removeprefix("Value error, "),
+            got=repr(first["input"]) if key else "other values",
+            where=where,
+            mend="see what the setting takes, or leave it out",
         ) from error
 
 

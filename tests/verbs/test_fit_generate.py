@@ -123,6 +123,7 @@ REFUSED = {
     "unknown preset": ([*FIT, "--preset", "tinny"], "did you mean 'tiny'"),
     "unknown setting": ([*FIT, "--set", "tyle=3"], "did you mean 'tile'"),
     "bad setting": ([*FIT, "--set", "tile=big"], "bad value for 'tile'"),
+    "tile that cannot be halved": ([*FIT, "--set", "tile=33"], "multiple of"),
     "no data": (["fit", "jointflow", "--run", "R"], "no data"),
     "missing data": (["fit", "jointflow", "--data", "consep:/nowhere", "--run", "R"], "/nowhere"),
     "two budgets": ([*FIT, "--steps", "1", "--minutes", "1"], "budget"),

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
+from pydantic import model_validator
 from torch import Tensor
 
 from nucleosynth.conditions import counts as counting
@@ -80,6 +81,16 @@ class JointFlowSettings(Settings):
     network: UNetSettings = UNetSettings()
     training: TrainingSettings = TrainingSettings()
     sampling: SamplingSettings = SamplingSettings()
+
+    @model_validator(mode="after")
+    def _tile_fits(self) -> Self:
+        """The network halves a tile as often as it has levels."""
+        step = self.network.patch * 2 ** (len(self.network.widths) - 1)
+        if self.tile < 1 or self.tile % step:
+            raise ValueError(
+                f"a tile whose side is a multiple of {step} px, as the network halves it (tile is {self.tile})"
+            )
+        return self
 
 
 PRESETS = {
