@@ -305,7 +305,7 @@ CASES = [
     Case("csv", "id that is a superscript", "an id from 1", _csv("tile_0,2,", "tile_0,²,")),
     Case("csv", "id of 5000 digits", "an id from 1", _csv("tile_0,2,", f"tile_0,{'2' * 5000},")),
     Case("csv", "class of 5000 digits", "unknown class|a class of 0", _first_class("1" * 5000)),
-    Case("csv", "class of 5000 digits without names", "", _first_class("1" * 5000, named=False)),
+    Case("csv", "class of 5000 digits without names", "a class of 0", _first_class("1" * 5000, named=False)),
     Case("csv", "class that is a superscript", "unknown class '²'", _first_class("²")),
     Case("csv", "class 2147483647", "a class of 0", _first_class("2147483647")),
     Case("csv", "images outside", "a link out of the folder", link_out("images")),
