@@ -1,16 +1,19 @@
 """validate: every problem in one verdict, nothing in a sound data set; census: the numbers are those of the tiles."""
 
-from collections.abc import Callable
+import errno
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from drawn import CLASS_NAMES, drawn_sample
+from drawn import CLASS_NAMES, drawn_sample, full_sample
+from nucleosynth.curation import validation
 from nucleosynth.curation.census import Census
-from nucleosynth.curation.validation import examine
-from nucleosynth.data.findings import REPAIRS, alike
+from nucleosynth.curation.validation import Verdict, examine
+from nucleosynth.data.findings import REPAIRS, Finding, Note, alike
 from nucleosynth.data.phantom import read as drawn
 from nucleosynth.data.stain import REFERENCE
 from nucleosynth.errors import UserError
@@ -75,7 +78,7 @@ def test_leaks_between_splits_are_found(tiles: list[Sample], tmp_path: Path) -> 
     problems = examine(f"folder:{tmp_path}").problems
     assert {(each.kind, each.where) for each in problems} == {
         ("suspicious", three.sample_id),
-        ("suspicious", "again"),
+        ("suspicious", one.sample_id),
     }
     assert any("in splits test and train" in each.what for each in problems)
 
@@ -98,6 +101,111 @@ def test_what_was_mended_or_is_unknown_is_told_and_is_no_problem(tmp_path: Path)
     told = {(each.kind, each.text, number) for each, number in alike(verdict.findings)}
     assert ("repaired", "px lost: 7", 2) in told
     assert any(kind == "note" and "1 of 2 tiles" in text for kind, text, _ in told)
+
+
+def judged(monkeypatch: pytest.MonkeyPatch, *met: Sample | Finding | Exception) -> Verdict:
+    """What is said of a reader that meets these, in this order."""
+
+    def read(_where: str, note: Note, /) -> Iterator[Sample]:
+        for each in met:
+            if isinstance(each, Finding):
+                note(each)
+            elif isinstance(each, Sample):
+                yield each
+            else:
+                raise each
+
+    monkeypatch.setattr(validation, "resolve", lambda data: (read, data))
+    return examine("some:data")
+
+
+def plain(seed: int = 0, size: tuple[int, int] = (40, 48), **changes: Any) -> Sample:
+    """A tile of which there is nothing to say."""
+    return drawn_sample(seed, size, stain="IHC", **changes)
+
+
+def points_alone(seed: int) -> Sample:
+    nothing = {"instances": np.zeros((40, 48), np.int32), "classes": np.zeros(0, np.uint8)}
+    return replace(full_sample(seed), sample_id=f"points_{seed}", labelled_as="points", **nothing)
+
+
+def test_facts_of_a_release_are_listed_and_are_no_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    verdict = judged(monkeypatch, Finding("note", "labels/", "tiles without a label", count=40), plain())
+    assert ("note", "labels/") in [(each.kind, each.where) for each in verdict.findings]
+    assert (verdict.problems, verdict.exit_code) == ((), 0)
+
+
+def test_a_finding_without_a_file_names_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    nameless = UserError("bad", expected="a", got="b")
+    verdict = judged(monkeypatch, Finding("missing", "", "a part"), plain(), nameless)
+    assert [each.where for each in verdict.problems] == ["some:data", "some:data"]
+
+
+@pytest.mark.parametrize(
+    ("error", "where", "what"),
+    [
+        (MemoryError(), "some:data", "memory"),
+        (PermissionError(errno.EACCES, "Permission denied", "a.png"), "a.png", "Permission denied"),
+        (OSError(errno.EIO, "Input/output error"), "some:data", "Input/output error"),
+        (OSError("no codec"), "some:data", "no codec"),
+    ],
+)
+def test_what_the_machine_refuses_is_a_row(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, where: str, what: str
+) -> None:
+    verdict = judged(monkeypatch, plain(0), plain(1), error)
+    (problem,) = verdict.problems
+    assert (problem.kind, problem.where, verdict.images) == ("broken", where, 2)
+    assert what in problem.what
+    assert "what follows was not looked at" in problem.what
+
+
+def test_a_tile_that_the_memory_does_not_hold_is_a_row_and_the_next_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    add = Census.add
+
+    def adding(census: Census, sample: Sample) -> None:
+        if sample.sample_id == "tile_0":
+            raise MemoryError
+        add(census, sample)
+
+    monkeypatch.setattr(Census, "add", adding)
+    verdict = judged(monkeypatch, plain(0), plain(1))
+    assert [(each.kind, each.where) for each in verdict.problems] == [("broken", "tile_0")]
+    assert verdict.images == 1
+
+
+def test_a_region_and_a_slip_of_units_are_suspected(monkeypatch: pytest.MonkeyPatch) -> None:
+    instances = np.zeros((64, 64), np.int32)
+    instances[:33, :32], instances[40:, 40:] = 1, 2
+    region = plain(0, (64, 64), instances=instances, classes=np.ones(2, np.uint8))
+    quarter = np.where(np.arange(64)[:, None] == 0, 0, instances)
+    smaller = plain(1, (64, 64), instances=quarter, classes=np.ones(2, np.uint8))
+    patch = plain(2, (20, 20), instances=np.ones((20, 20), np.int32), classes=np.ones(1, np.uint8))
+    units = [plain(3 + k, mpp=mpp) for k, mpp in enumerate((0.02, 0.05, 4, 250))]
+    problems = judged(monkeypatch, region, smaller, patch, *units).problems
+    assert [(each.where, each.kind) for each in problems] == [
+        ("tile_0", "suspicious"),
+        ("tile_3", "suspicious"),
+        ("tile_6", "suspicious"),
+    ]
+    assert "over 25 % of the tile: is it a region?" in problems[0].what
+    assert "250 um per px" in problems[2].what
+
+
+def test_points_are_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    verdict = judged(monkeypatch, points_alone(0), points_alone(1))
+    assert (verdict.problems, verdict.nuclei) == ((), 4)
+    assert ("note", "2 of 4 nuclei are of unknown type") in [(each.kind, each.what) for each in verdict.findings]
+
+
+def test_the_census_counts_points_of_tiles_without_masks_alone() -> None:
+    census = Census()
+    census.add(points_alone(0))
+    found = census.numbers()
+    assert found["classes"] == {"round": 0, "long": 0, "other": 1, "unknown": 1}
+    assert (found["labelled_as"], found["area_px"], found["median_diameter_px"]) == ({"points": 1}, {}, None)
+    census.add(full_sample(1))
+    assert census.nuclei == 2 + len(full_sample(1).classes)
 
 
 def test_a_scheme_without_a_place_is_a_broken_tile(tmp_path: Path) -> None:

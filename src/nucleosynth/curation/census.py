@@ -1,7 +1,7 @@
 """What is in the data, in numbers: counted one tile at a time, whatever their number."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,21 +9,37 @@ import numpy as np
 from nucleosynth.curation.duplicates import Fingerprint, duplicates, fingerprint
 from nucleosynth.data.findings import repairs_of
 from nucleosynth.data.stain import REFERENCE
-from nucleosynth.sample import Sample
+from nucleosynth.sample import Classes, Sample
 
 UNKNOWN = "unknown"
 QUANTILES = (0.05, 0.5, 0.95)
 EVERY = 7
 """Pixels between those that are looked at for colours."""
+COUNTED: Mapping[str, Callable[[Sample], str]] = {
+    "sources": lambda sample: sample.source,
+    "sizes": lambda sample: f"{sample.size[1]} x {sample.size[0]}",
+    "splits": lambda sample: sample.split or "none",
+    "tissues": lambda sample: sample.tissue,
+    "stains": lambda sample: sample.stain,
+    "mpp": lambda sample: UNKNOWN if sample.mpp is None else f"{sample.mpp:g}",
+    "labelled_as": lambda sample: sample.labelled_as,
+    "class_scheme": lambda sample: sample.class_scheme or "none",
+    "licences": lambda sample: sample.licence,
+}
+"""What tiles are counted by."""
+
+
+def labelled(sample: Sample) -> Classes:
+    """The classes of the nuclei that are labelled: those of its points where the tile has points alone, else (n,)."""
+    return sample.points.classes if sample.labelled_as == "points" and sample.points else sample.classes
 
 
 class Census:
     """Numbers of some tiles; `add` each, then ask."""
 
     def __init__(self) -> None:
-        names = ("classes", "sources", "sizes", "splits", "tissues", "stains", "mpp", "labelled_as", "class_scheme")
         self.images = 0
-        self.counts: dict[str, Counter[str]] = {name: Counter() for name in (*names, "licences", "repairs")}
+        self.counts: dict[str, Counter[str]] = {name: Counter() for name in ("classes", *COUNTED, "repairs")}
         self.prints: list[Fingerprint] = []
         self.names: list[tuple[str, str]] = []
         """(sample_id, split) of each tile, as `prints`."""
@@ -36,18 +52,8 @@ class Census:
         """Count a tile."""
         self.images += 1
         self._nuclei(sample)
-        for name, value in (
-            ("sources", sample.source),
-            ("sizes", f"{sample.size[1]} x {sample.size[0]}"),
-            ("splits", sample.split or "none"),
-            ("tissues", sample.tissue),
-            ("stains", sample.stain),
-            ("mpp", UNKNOWN if sample.mpp is None else f"{sample.mpp:g}"),
-            ("labelled_as", sample.labelled_as),
-            ("class_scheme", sample.class_scheme or "none"),
-            ("licences", sample.licence),
-        ):
-            self.counts[name][value] += 1
+        for name, value_of in COUNTED.items():
+            self.counts[name][value_of(sample)] += 1
         self.counts["repairs"] += repairs_of(sample)
         pixels = sample.image.reshape(-1, 3)[::EVERY]
         self._colours.append(pixels.mean(axis=0))
@@ -58,7 +64,7 @@ class Census:
 
     @property
     def nuclei(self) -> int:
-        """Nuclei of all tiles."""
+        """Labelled nuclei of all tiles, by masks or by points."""
         return self.counts["classes"].total()
 
     def numbers(self) -> dict[str, Any]:
@@ -90,12 +96,12 @@ class Census:
         ]
 
     def _nuclei(self, sample: Sample) -> None:
-        kinds = np.bincount(sample.classes, minlength=len(sample.class_names) + 1)
+        kinds = np.bincount(labelled(sample), minlength=len(sample.class_names) + 1)
         self.counts["classes"].update(dict(zip(sample.class_names, kinds[1:].tolist(), strict=True)))
         if kinds[0]:
             self.counts["classes"][UNKNOWN] += int(kinds[0])
         areas = np.bincount(sample.instances.ravel(), minlength=len(sample.classes) + 1)[1:]
-        for kind in np.flatnonzero(kinds):
+        for kind in np.unique(sample.classes):
             own = areas[sample.classes == kind]
             name = sample.class_names[kind - 1] if kind else UNKNOWN
             self._areas_px[name] += own.tolist()

@@ -5,7 +5,7 @@ source in two splits, do its nuclei lie where the image is dark, is anything unk
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 import numpy as np
@@ -21,6 +21,13 @@ from nucleosynth.sample import Sample
 ENOUGH = 10
 """Nuclei of a tile from which on its contrast tells something."""
 SPECK_PX = 10
+REGION = 0.25
+"""Share of a tile from which on a nucleus is suspected to be none ..."""
+REGION_TILE_PX = 64**2
+"""... in a tile of at least so many pixels."""
+MPP = (0.05, 4.0)
+"""Micrometres per pixel at which nuclei can be labelled; others are a slip of units."""
+_FAILURES = (UserError, OSError, MemoryError)
 
 
 @dataclass(frozen=True)
@@ -68,16 +75,30 @@ def examine(data: str, classes: str | None = None) -> Verdict:
         for sample in reader(where, findings.append):
             try:
                 sample = merge(sample)
-            except UserError as error:
-                findings.append(broken_tile(error))
-                continue
-            findings += [*_of_names(sample, names, splits), *_of_tile(sample)]
-            census.add(sample)
-    except UserError as error:
-        findings.append(broken_tile(error))
+                found = [*_of_names(sample, names, splits), *_of_tile(sample)]
+                census.add(sample)
+            except _FAILURES as error:
+                findings.append(_failure(error, sample.sample_id))
+            else:
+                findings += found
+    except _FAILURES as error:
+        findings.append(_failure(error, data, "; what follows was not looked at"))
     findings += _of_all(census, data)
     order = get_args(Kind)
-    return Verdict(data, tuple(sorted(findings, key=lambda f: order.index(f.kind))), census.images, census.nuclei)
+    named = (replace(each, where=each.where or data) for each in findings)
+    return Verdict(data, tuple(sorted(named, key=lambda f: order.index(f.kind))), census.images, census.nuclei)
+
+
+def _failure(error: UserError | OSError | MemoryError, name: str, after: str = "") -> Finding:
+    """The finding for a tile, or data, that could not be read or looked at."""
+    if isinstance(error, UserError):
+        return broken_tile(error)
+    if isinstance(error, MemoryError):
+        mend = "cut it into smaller tiles, or free memory"
+        return Finding("broken", name, f"the memory does not hold it{after}", mend)
+    what = f"it cannot be read: {error.strerror or error}{after}"
+    mend = "see whether you may read it, and whether its disk is sound"
+    return Finding("broken", str(error.filename or name), what, mend)
 
 
 def _of_names(sample: Sample, names: set[str], splits: dict[str, str]) -> Iterator[Finding]:
@@ -94,10 +115,17 @@ def _of_tile(sample: Sample) -> Iterator[Finding]:
     name = sample.sample_id
     for words, count in repairs_of(sample).items():
         yield Finding("repaired", name, words, count=count)
-    specks = int((np.bincount(sample.instances.ravel())[1:] < SPECK_PX).sum())
+    areas = np.bincount(sample.instances.ravel())[1:]
+    specks = int((areas < SPECK_PX).sum())
     if specks:
         yield Finding("note", name, f"nuclei of fewer than {SPECK_PX} px", count=specks)
-    if sample.stain == "H&E" and len(sample.classes) >= ENOUGH:
+    if sample.instances.size >= REGION_TILE_PX and areas.max(initial=0) > REGION * sample.instances.size:
+        what = f"a nucleus over {100 * REGION:.0f} % of the tile: is it a region?"
+        yield Finding("suspicious", name, what, "leave regions out of the label of nuclei")
+    if sample.mpp is not None and not MPP[0] <= sample.mpp <= MPP[1]:
+        what = f"a resolution of {sample.mpp:g} um per px, outside {MPP[0]:g} to {MPP[1]:g}"
+        yield Finding("suspicious", name, what, "state micrometres per pixel: about 0.25 at 40x, 0.5 at 20x")
+    if sample.stain == "H&E" and sample.labelled_as != "points" and len(sample.classes) >= ENOUGH:
         contrast = float(np.nanmean(nuclear_contrast(sample.image, sample.instances)))
         if contrast <= 0:
             what = f"its nuclei are no darker than what is around them (haematoxylin {contrast:+.3f})"
