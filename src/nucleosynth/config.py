@@ -66,10 +66,16 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise UserError(
-            "no such file", expected="a TOML file of settings", got="nothing there", where=str(path)
+            "no such file",
+            expected="a TOML file of settings",
+            got="nothing there",
+            where=str(path),
+            mend="check the path",
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError, RecursionError) as error:
-        raise UserError("not a TOML file", expected="TOML", got=str(error), where=str(path)) from error
+    except (ValueError, OSError, RecursionError) as error:
+        raise UserError(
+            "not a TOML file", expected="TOML", got=str(error), where=str(path), mend="correct the line that is named"
+        ) from error
 
 
 def _put(table: dict[str, Any], model: type[BaseModel], keys: list[str], value: Any, where: str) -> None:
@@ -84,6 +90,12 @@ def _put(table: dict[str, Any], model: type[BaseModel], keys: list[str], value: 
         for key, piece in value.items():
             _put(table[name], part, key.split("."), piece, where)
     elif rest:
-        raise UserError(f"{name!r} has no parts", expected=f"a value for {name!r}", got=".".join(keys), where=where)
+        raise UserError(
+            f"{name!r} has no parts",
+            expected=f"a value for {name!r}",
+            got=".".join(keys),
+            where=where,
+            mend=f"give {name} a value of its own",
+        )
     else:
         table[name] = value

@@ -91,7 +91,12 @@ class Layout:
     def __post_init__(self) -> None:
         height, width = self.size
         if self.xy.ndim != 2 or self.xy.shape[1] != 2 or self.xy.dtype != np.float32:
-            raise UserError("points are not a list of x, y", expected="float32 (m, 2)", got=_form(self.xy))
+            raise UserError(
+                "points are not a list of x, y",
+                expected="float32 (m, 2)",
+                got=_form(self.xy),
+                mend="give x and y of each point",
+            )
         inside = (self.xy >= -0.5).all() and (self.xy <= np.array([width - 0.5, height - 0.5])).all()
         if not inside:
             raise UserError(
@@ -168,14 +173,28 @@ class Sample:
         _check_classes(self.classes, nuclei, self.class_names, where)
         if not self.sample_id or not self.source:
             raise UserError(
-                "a sample without a name", expected="sample_id and source", got="an empty text", where=where
+                "a sample without a name",
+                expected="sample_id and source",
+                got="an empty text",
+                where=where,
+                mend="name both",
             )
         if self.mpp is not None and not 0 < self.mpp < float("inf"):
             raise UserError(
-                "bad resolution", expected="mpp > 0 (micrometres per pixel)", got=str(self.mpp), where=where
+                "bad resolution",
+                expected="mpp > 0 (micrometres per pixel)",
+                got=str(self.mpp),
+                where=where,
+                mend="about 0.25 at 40x",
             )
         if self.labelled_as == "points" and self.points is None:
-            raise UserError("no points", expected="points, as labelled_as says", got="None", where=where)
+            raise UserError(
+                "no points",
+                expected="points, as labelled_as says",
+                got="None",
+                where=where,
+                mend="give points, or say masks",
+            )
 
     @property
     def size(self) -> tuple[int, int]:
@@ -251,9 +270,21 @@ class Condition:
         where = f"condition {self.name!r}"
         for label, array in (("image", self.image), ("instances", self.instances), ("known", self.known)):
             if array is not None and array.shape[:2] != self.size:
-                raise UserError(f"{label} of another size", expected=str(self.size), got=str(array.shape), where=where)
+                raise UserError(
+                    f"{label} of another size",
+                    expected=str(self.size),
+                    got=str(array.shape),
+                    where=where,
+                    mend="crop or resample",
+                )
         if self.points is not None and self.points.size != self.size:
-            raise UserError("points of another size", expected=str(self.size), got=str(self.points.size), where=where)
+            raise UserError(
+                "points of another size",
+                expected=str(self.size),
+                got=str(self.points.size),
+                where=where,
+                mend="crop or resample",
+            )
         if self.counts is not None and (self.counts.shape != (len(self.class_names),) or (self.counts < 0).any()):
             raise UserError(
                 "counts do not fit the classes",
@@ -264,7 +295,13 @@ class Condition:
         if self.image is not None:
             _check_image(self.image, where)
         if (self.instances is None) != (self.classes is None):
-            raise UserError("half a label", expected="instances and classes together", got="one of them", where=where)
+            raise UserError(
+                "half a label",
+                expected="instances and classes together",
+                got="one of them",
+                where=where,
+                mend="give both",
+            )
         if self.instances is not None and self.classes is not None:
             _check_classes(self.classes, check_instances(self.instances, where), self.class_names, where)
 
@@ -285,7 +322,13 @@ def check_instances(instances: NDArray[Any], where: str) -> int:
         raise UserError("not an instance map", expected="int32 (h, w)", got=_form(instances), where=where, mend=mend)
     low = int(instances.min(initial=0))
     if low < 0:
-        raise UserError("a negative id", expected="0 background, nuclei from 1", got=str(low), where=where)
+        raise UserError(
+            "a negative id",
+            expected="0 background, nuclei from 1",
+            got=str(low),
+            where=where,
+            mend="number nuclei from 1",
+        )
     sizes = np.bincount(instances.ravel(), minlength=1)[1:]
     if not sizes.all():
         raise UserError(
@@ -300,12 +343,20 @@ def check_instances(instances: NDArray[Any], where: str) -> int:
 
 def _check_image(image: NDArray[Any], where: str) -> None:
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
-        raise UserError("not an RGB image", expected="uint8 (h, w, 3)", got=_form(image), where=where)
+        raise UserError(
+            "not an RGB image", expected="uint8 (h, w, 3)", got=_form(image), where=where, mend="save it as 8-bit RGB"
+        )
 
 
 def _check_classes(classes: NDArray[Any], nuclei: int, class_names: tuple[str, ...], where: str) -> None:
     if classes.shape != (nuclei,) or classes.dtype != np.uint8:
-        raise UserError("classes do not fit the nuclei", expected=f"uint8 ({nuclei},)", got=_form(classes), where=where)
+        raise UserError(
+            "classes do not fit the nuclei",
+            expected=f"uint8 ({nuclei},)",
+            got=_form(classes),
+            where=where,
+            mend="give each nucleus one class",
+        )
     if nuclei and int(classes.max()) > len(class_names):
         raise UserError(
             "a class out of range",

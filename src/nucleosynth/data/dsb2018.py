@@ -41,7 +41,7 @@ def read(where: str, note: Note = strictly) -> Iterator[Sample]:
             f"{STAGE}/<id>/images/<id>.png and {STAGE}/<id>/masks/*.png",
             f"unpack {STAGE}.zip and give the folder that holds its tiles",
         )
-    yield from each_tile(partial(_tile, note), sorted(folders, key=lambda path: natural(path.name)), note)
+    yield from each_tile(partial(_tile, note, root), sorted(folders, key=lambda path: natural(path.name)), note)
 
 
 def coloured(image: Image) -> bool:
@@ -55,9 +55,9 @@ def coloured(image: Image) -> bool:
     return bool((high - low).mean() > LEAST_CHROMA and np.median(high) > LEAST_BRIGHTNESS)
 
 
-def _tile(note: Note, folder: Path) -> Sample | None:
+def _tile(note: Note, root: Path, folder: Path) -> Sample | None:
     """The tile of a folder; None where a part of it is missing, or it is left out."""
-    image, masks = (named_files(folder / part, (".png",), folder.parent) for part in ("images", "masks"))
+    image, masks = (named_files(folder / part, (".png",), root) for part in ("images", "masks"))
     if folder.name not in image or not masks:
         part = "masks" if image else "images"
         note(Finding("missing", str(folder / part), f"a tile without its {part}", "unpack the data set again"))

@@ -60,9 +60,9 @@ def _tell_missing(
     for tile in found:
         # A tile without any label is told above.
         if not tile.label.is_file() and tile.name not in bare:
-            note(Finding("missing", str(tile.label), "a label that is listed is not there"))
+            note(Finding("missing", str(tile.label), "a label that is listed is not there", "unpack labels again"))
         if not tile.image.is_file():
-            note(Finding("missing", str(tile.image), "an image that is listed is not there"))
+            note(Finding("missing", str(tile.image), "an image that is listed is not there", "unpack images again"))
     listed = {tile.name for tile in found}
     for name, paths in labels.items():
         if name not in images and name not in listed:
@@ -89,7 +89,7 @@ def _listed(master: Path, folder: Path, note: Note) -> Iterator[Tile]:
     seen: set[str] = set()
     for image, label in zip(images, labels, strict=True):
         if image.stem in seen:
-            note(Finding("suspicious", str(label), "a tile listed twice, its first label taken"))
+            note(Finding("suspicious", str(label), "a tile listed twice, its first label taken", "list it once"))
         else:
             yield Tile(image.stem, image, label)
         seen.add(image.stem)

@@ -5,6 +5,7 @@ differently nested, its name alone. Nothing outside the folder is ever read, wha
 """
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -63,13 +64,7 @@ def named_files(folder: Path, suffixes: Iterable[str], root: Path | None = None)
         UserError: two files of one name, such as a.png and a.tif; a link that leads out of the root.
     """
     found: dict[str, Path] = {}
-    paths = [path for path in folder.rglob("*") if not _hidden(path.relative_to(folder))]
-    for path in sorted(paths, key=lambda path: natural(path.relative_to(folder).as_posix())):
-        wanted = path.suffix.lower() in suffixes and (path.is_file() or path.is_symlink())
-        if wanted or path.is_symlink():
-            check_inside(path, root or folder)
-        if not wanted:
-            continue
+    for path in below(folder, suffixes, root or folder):
         # Zips made on a Mac spell accents in two letters; a label and its image may differ in that.
         name = normalize("NFC", path.relative_to(folder).as_posix()[: -len(path.suffix)])
         if name in found:
@@ -82,6 +77,31 @@ def named_files(folder: Path, suffixes: Iterable[str], root: Path | None = None)
             )
         found[name] = path
     return found
+
+
+def below(folder: Path, suffixes: Iterable[str], root: Path) -> list[Path]:
+    """The files with these suffixes anywhere below a folder, in natural order; folders that are linked are entered.
+
+    Raises:
+        UserError: a link, of a folder or such a file, that leads out of the root.
+    """
+    found: list[Path] = []
+    seen: set[Path] = set()
+    for here, folders, names in os.walk(folder, followlinks=True):
+        place = Path(here)
+        if place.resolve() in seen:  # a link in a circle
+            folders.clear()
+            continue
+        seen.add(place.resolve())
+        for name in (*folders, *names):
+            path = place / name
+            if path.is_symlink() and not _hidden(Path(name)) and (name in folders or path.suffix.lower() in suffixes):
+                check_inside(path, root)
+        found += [place / name for name in names if Path(name).suffix.lower() in suffixes]
+    kept = [path for path in found if not _hidden(path.relative_to(folder)) and path.is_file()]
+    for path in kept[:1]:
+        check_inside(path, root)  # a folder on the way to all of them
+    return sorted(kept, key=lambda path: natural(path.relative_to(folder).as_posix()))
 
 
 def _hidden(path: Path) -> bool:

@@ -125,7 +125,13 @@ def _read_csv(path: Path, images: Mapping[str, Path], class_names: tuple[str, ..
         if name not in images:
             raise unknown_name("tile", name, images, where)
         if not is_number(number) or int(number) in by_id[name]:
-            raise UserError("a bad row", expected="one row for each nucleus id", got=repr(number), where=where)
+            raise UserError(
+                "a bad row",
+                expected="one row for each nucleus id",
+                got=repr(number),
+                where=where,
+                mend="correct the id, or remove the row",
+            )
         by_id[name][int(number)] = _class_of(word, names, where)
     return FolderClasses(names, by_id=by_id)
 

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nucleosynth.data.files import anywhere, existing_folder, not_the, paired
+from nucleosynth.data.files import anywhere, below, existing_folder, not_the, paired
 from nucleosynth.data.findings import Finding, Note, each_tile, strictly, with_repairs
 from nucleosynth.data.images import ids, read_image
 from nucleosynth.data.matlab import read_mat
@@ -85,7 +85,7 @@ def read(where: str, note: Note = strictly) -> Iterator[Sample]:
 
 def _rows(root: Path, names: Iterable[str], there: Container[str], note: Note) -> dict[str, _Row]:
     """What info.csv says of the tiles `names`; without it, no split and no slide. `there`: image or label is there."""
-    tables = sorted(root.rglob(INFO))
+    tables = [path for path in below(root, (".csv",), root) if path.name == INFO]
     if not tables:
         note(Finding("missing", str(root), f"{INFO} is not there, so no fold is known", f"copy {INFO} to the labels"))
         return {name: _Row("", "") for name in names}

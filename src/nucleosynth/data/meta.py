@@ -75,11 +75,9 @@ def own_source(dataset: str, name: str, image: Image) -> str:
 def in_order(names: Iterable[str], meta: Meta) -> list[str]:
     """The names of tiles as they were written, where `convert` wrote them, else as they are given (natural order)."""
     there = list(names)
-    return (
-        [name for name in meta.tiles if name in set(there)]
-        if len(meta.tiles) == len(there) and meta.written_by
-        else there
-    )
+    known = set(there)
+    written = [name for name in meta.tiles if name in known]
+    return written if meta.written_by and len(written) == len(there) else there
 
 
 def tile_of(sample: Sample) -> Tile:

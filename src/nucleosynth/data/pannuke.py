@@ -34,7 +34,7 @@ from scipy import ndimage
 
 from nucleosynth.data import pannuke_parquet
 from nucleosynth.data.arrays import Rows, open_rows
-from nucleosynth.data.files import check_inside, existing_folder, natural, some_of
+from nucleosynth.data.files import below, check_inside, existing_folder, natural, some_of
 from nucleosynth.data.findings import Finding, Note, broken_tile, each_tile, strictly, with_repairs
 from nucleosynth.data.images import ids, pixels
 from nucleosynth.data.meta import Meta, read_meta, said_of
@@ -63,8 +63,8 @@ def read(where: str, note: Note = strictly) -> Iterator[Sample]:
             and, through `note`, a fold whose files are broken or do not fit each other, or such a tile.
     """
     root = Path(os.path.abspath(existing_folder(where, "the PanNuke folder, with Fold 1, Fold 2 and Fold 3")))
-    arrays = _by_fold((path for path in root.rglob("*.npy") if path.stem in ARRAYS), root, note)
-    tables = _by_fold(root.rglob("*.parquet"), root, note)
+    arrays = _by_fold((path for path in below(root, (".npy",), root) if path.stem in ARRAYS), root, note)
+    tables = _by_fold(below(root, (".parquet",), root), root, note)
     if bool(arrays) == bool(tables):
         raise _one_of_two(root, arrays, tables)
     found = arrays or tables

@@ -107,7 +107,7 @@ def _telling(samples: Iterable[Sample], data: str, found: Sequence[Finding]) -> 
 
 
 def _checked(samples: Iterator[Sample], data: str, split: str | None) -> Iterator[Sample]:
-    asked = [] if split is None else [word.strip() for word in split.split(",")]
+    asked = [] if split is None else [word.strip() for word in split.split(",") if word.strip()]
     split_of: dict[str, str] = {}
     kept = 0
     for sample in samples:
