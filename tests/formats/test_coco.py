@@ -228,6 +228,7 @@ def test_what_does_not_belong_together_is_told(tmp_path: Path) -> None:
         ({"annotations": [annotation(segmentation=[[1, 2, 3]])]}, "a segmentation that is none"),
         ({"annotations": [annotation(segmentation=[SQUARE, ["x"]])]}, "a segmentation that is none"),
         ({"annotations": [annotation(segmentation="0")]}, "a segmentation that is none"),
+        ({"annotations": [annotation(segmentation=[[10**400, 1, 2, 3, 4, 5]])]}, "a segmentation that is none"),
         ({"annotations": [annotation(segmentation=[[0, 0, 1e300, 0, 5, 5]])]}, "an outline of no place"),
         ({"annotations": [annotation(segmentation=[[0, 0, float("nan"), 0, 5, 5]])]}, "an outline of no place"),
         ({"annotations": [annotation(segmentation={"size": [20, 16], "counts": [320]})]}, "broken run lengths"),

@@ -83,10 +83,24 @@ def test_labels_are_found_where_other_programs_put_them(tmp_path: Path, labels: 
     assert (tile.class_names, tile.classes.tolist()) == (("nucleus",), [1, 1, 1])
 
 
-def test_hovernets_pictures_with_outlines_are_no_images(tmp_path: Path) -> None:
-    put(tmp_path, {"inst_map": INST_MAP}, labels="mat", images="overlay")
-    with pytest.raises(UserError, match=r"a label without its image(.|\n)*put the images into images/"):
+@pytest.mark.parametrize("above", ["", "run_1/"])
+def test_hovernets_pictures_with_outlines_are_no_images(tmp_path: Path, above: str) -> None:
+    put(tmp_path, {"inst_map": INST_MAP}, labels=f"{above}mat", images=f"{above}overlay")
+    (tmp_path / above / "json").mkdir()
+    (tmp_path / above / "json/a.json").write_text("{}")
+    with pytest.raises(UserError, match=r"a label without its image(.|\n)*a.mat(.|\n)*put the images .* into images/"):
         list(read(str(tmp_path)))
+
+
+@pytest.mark.parametrize("suffixes", [(".PNG", ".MAT"), (".TIF", ".Npy"), (".Jpeg", ".NPY")])
+def test_suffixes_may_be_of_any_case(tmp_path: Path, suffixes: tuple[str, str]) -> None:
+    label: Any = {"inst_map": INST_MAP} if suffixes[1] == ".MAT" else INST_MAP
+    put(tmp_path, label)
+    (path,) = (tmp_path / "labels").iterdir()
+    path.rename(path.with_suffix(suffixes[1]))
+    (tmp_path / "images/a.png").rename(tmp_path / f"images/a{suffixes[0]}")
+    (tile,) = read(str(tmp_path))
+    assert len(tile.classes) == 3
 
 
 @pytest.mark.parametrize("channels", [4, 5])

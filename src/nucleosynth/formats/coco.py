@@ -161,7 +161,7 @@ def _polygons(segmentation: Any, where: str) -> list[Polygon]:
     """Each flat list x, y, x, y ... as a polygon without holes."""
     try:
         flat = [np.asarray(ring, np.float64) for ring in segmentation]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # whole numbers beyond any float
         flat = [np.zeros((0, 0))]
     if any(ring.ndim != 1 or len(ring) % 2 for ring in flat):
         raise UserError(

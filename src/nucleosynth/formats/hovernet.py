@@ -189,9 +189,9 @@ def _image(path: Path) -> Image:
         raise UserError(
             "a label without its image",
             expected="an image of the same name in images/, or one in the file: (h, w, 5: RGB, ids, types)",
-            got="none",
+            got="none; pictures in overlay/ are not the images",
             where=str(path),
-            mend="put the images into images/ beside the labels",
+            mend="put the images that HoVer-Net was run on into images/ beside the folder of the labels",
         )
     image = ids(array[..., :3], str(path), integral_floats=True)
     if image.max(initial=0) > 255:

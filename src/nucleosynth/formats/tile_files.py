@@ -273,7 +273,9 @@ def first_files(
     """The files, by name, in the first of the folders that holds any; meta.json and what is in `apart` are left out."""
     for folder in folders:
         named = named_files(root / folder, suffixes, root)
-        found = {name: path for name, path in named.items() if path.name != META and name.split("/")[0] not in apart}
+        found = {
+            name: path for name, path in named.items() if path.name != META and not {*name.split("/")[:-1]} & {*apart}
+        }
         if found:
             return found
     return {}
