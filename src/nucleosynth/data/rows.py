@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 import tifffile
 
+from nucleosynth.data.files import json_table
 from nucleosynth.data.images import PNG_LARGEST_ID, broken, decode, encode_image, encode_map, ids, rgb
 from nucleosynth.errors import UserError
 from nucleosynth.sample import Layout, Sample
@@ -62,7 +63,7 @@ def class_names_of(found: pa.Schema, where: str) -> tuple[str, ...]:
     Raises:
         UserError: the schema is of no store, or of a later version of one.
     """
-    ours = json.loads((found.metadata or {}).get(_OURS, "{}"))
+    ours = json_table((found.metadata or {}).get(_OURS, b"{}"), where)
     if ours.get("schema") != SCHEMA_VERSION or not set(_COLUMNS) - set(_ADDED) <= set(found.names):
         later = ours.get("schema", 0) > SCHEMA_VERSION
         raise UserError(
@@ -137,8 +138,8 @@ def to_sample(row: Mapping[str, Any], class_names: tuple[str, ...], where: str) 
         class_names=class_names,
         mpp=row["mpp"],
         points=None if points is None else _layout(points, instances.shape, class_names, row["mpp"]),
-        provenance=_table(row["provenance"], where),
-        quality=_table(row["quality"], where),
+        provenance=json_table(row["provenance"], where),
+        quality=json_table(row["quality"], where),
         **{name: row.get(name, _ADDED.get(name)) for name in _TEXTS},
     )
 
@@ -167,16 +168,6 @@ def _label(sample: Sample) -> dict[str, Any]:
     data = io.BytesIO()
     tifffile.imwrite(data, sample.instances.astype(np.uint32), compression="zlib", photometric="minisblack")
     return {"bytes": data.getvalue(), "path": f"{name}.tif"}
-
-
-def _table(text: str, where: str) -> dict[str, Any]:
-    try:
-        table = json.loads(text)
-    except ValueError as error:
-        raise broken(where, "JSON", str(error)) from error
-    if not isinstance(table, dict):
-        raise broken(where, "a JSON object", type(table).__name__)
-    return table
 
 
 def _layout(

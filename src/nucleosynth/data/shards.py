@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from nucleosynth.data.files import json_table, text
 from nucleosynth.data.images import broken
 from nucleosynth.data.rows import SCHEMA_VERSION, Row, class_names_of, coded_bytes, schema, to_table
 from nucleosynth.errors import UserError
@@ -120,11 +121,7 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     path = folder / MANIFEST
     if not path.exists():
         return None
-    try:
-        manifest = json.loads(path.read_text())
-    except (ValueError, OSError) as error:
-        raise broken(str(path), "the manifest of a store", str(error)) from error
-    return dict(manifest)
+    return json_table(text(path, folder), str(path))
 
 
 def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
