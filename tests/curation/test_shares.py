@@ -59,7 +59,7 @@ def test_every_beginning_takes_the_same_fraction_of_each_cluster_nearest_first()
 def test_a_nucleus_of_several_windows_counts_once() -> None:
     seen = overlapping(40)
     total = len(np.unique(np.concatenate(seen)))
-    found = choose(np.arange(40), seen, 0.5)
+    found = choose(np.arange(40), seen, 0.5, total)
     assert found.nuclei == len(np.unique(np.concatenate([seen[k] for k in found.windows])))
     assert found.reached == found.nuclei / total
     assert found.met(0.5)
@@ -68,8 +68,15 @@ def test_a_nucleus_of_several_windows_counts_once() -> None:
 
 def test_all_nuclei_are_all_windows_the_empty_ones_too() -> None:
     seen = [np.arange(5), np.empty(0, np.intp), np.arange(3)]
-    found = choose(np.array([2, 0, 1]), seen, 1.0)
+    found = choose(np.array([2, 0, 1]), seen, 1.0, 5)
     assert (found.windows.tolist(), found.reached, found.fraction, found.singles) == ([0, 1, 2], 1.0, 1.0, 0)
+
+
+def test_the_share_is_one_of_all_nuclei_those_of_no_window_too() -> None:
+    seen = [np.array([0, 1]), np.array([4, 5])]
+    half, all_of_them = (choose(np.arange(2), seen, share, 8) for share in (0.25, 1.0))
+    assert (half.windows.tolist(), half.reached, half.met(0.25)) == ([0], 0.25, True)
+    assert (all_of_them.windows.tolist(), all_of_them.reached, all_of_them.met(1.0)) == ([0, 1], 0.5, False)
 
 
 def test_coarse_windows_are_followed_by_single_ones_that_fit() -> None:
@@ -77,7 +84,7 @@ def test_coarse_windows_are_followed_by_single_ones_that_fit() -> None:
     sizes = [100] * 10 + [3] * 10 + [1]
     ends = np.cumsum(sizes)
     seen = [np.arange(end - size, end) for end, size in zip(ends, sizes, strict=True)]
-    found = choose(np.arange(21), seen, 231 / 1031)
+    found = choose(np.arange(21), seen, 231 / 1031, 1031)
     assert found.windows[:3].tolist() == [0, 1, 10]
     assert 229 <= found.nuclei <= 233
     assert found.singles == len(found.windows) - 2 > 0
@@ -87,7 +94,7 @@ def test_single_windows_are_taken_away_where_none_can_be_added() -> None:
     sizes = [3] * 10 + [100] * 3
     ends = np.cumsum(sizes)
     seen = [np.arange(end - size, end) for end, size in zip(ends, sizes, strict=True)]
-    found = choose(np.arange(13), seen, 112 / 330)
+    found = choose(np.arange(13), seen, 112 / 330, 330)
     assert 10 in found.windows
     assert found.nuclei in (111, 112, 113)
     assert found.singles < 0
@@ -95,9 +102,9 @@ def test_single_windows_are_taken_away_where_none_can_be_added() -> None:
 
 def test_the_nearest_is_taken_where_nothing_comes_near() -> None:
     seen = [np.arange(10 * k, 10 * k + 10) for k in range(3)]
-    assert choose(np.arange(3), seen, 0.5).nuclei in (10, 20)
-    assert not choose(np.arange(3), seen, 0.5).met(0.5)
-    assert choose(np.arange(3), seen, 0.01).windows.tolist() == [0]
+    assert choose(np.arange(3), seen, 0.5, 30).nuclei in (10, 20)
+    assert not choose(np.arange(3), seen, 0.5, 30).met(0.5)
+    assert choose(np.arange(3), seen, 0.01, 30).windows.tolist() == [0]
 
 
 @settings(max_examples=100, deadline=None)
@@ -109,7 +116,7 @@ def test_a_choice_is_never_worse_than_the_best_beginning(seed: int, windows: int
     total = len(np.unique(np.concatenate(seen)))
     order = at_random(windows, seed)
     begins = [len(np.unique(np.concatenate([seen[w] for w in order[: k + 1]]))) for k in range(windows)]
-    found = choose(order, seen, share)
+    found = choose(order, seen, share, total)
     best = min(abs(count / total - share) for count in begins if count)
     assert found.nuclei == len(np.unique(np.concatenate([seen[w] for w in found.windows])))
     assert abs(found.reached - share) <= max(best, 0.01 * share) + 1e-9
@@ -123,11 +130,11 @@ def test_a_drawn_order_follows_the_seed() -> None:
 @pytest.mark.parametrize("share", [0.0, -0.1, 1.01, float("nan")])
 def test_a_share_that_is_none_is_refused(share: float) -> None:
     with pytest.raises(UserError, match="not a share"):
-        choose(np.arange(2), [np.arange(2)] * 2, share)
+        choose(np.arange(2), [np.arange(2)] * 2, share, 2)
 
 
 def test_windows_without_nuclei_and_no_clusters_are_refused() -> None:
     with pytest.raises(UserError, match="nothing is labelled"):
-        choose(np.arange(2), [np.empty(0, np.intp)] * 2, 0.5)
+        choose(np.arange(2), [np.empty(0, np.intp)] * 2, 0.5, 2)
     with pytest.raises(UserError, match="no clusters"):
         cluster(clouds(), 0, seed=0)

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from nucleosynth.data.reader import read
 from nucleosynth.data.tiles import pad_to, resample
 from nucleosynth.sample import Sample
 
+subset = import_module("nucleosynth.verbs.subset")
 CUT = ["--size", "24", "--stride", "12"]
 
 
@@ -150,7 +152,8 @@ def test_a_subset_is_windows_with_the_share_of_nuclei(work: Path, by: str) -> No
     assert record["command"].startswith(f"nucleosynth subset data some --nuclei 0.5 --by {by} --seed 3 ")
     texture = {"name": "texture-1", "digest": "embedded, no weights"}
     assert record["encoder"] == (texture if by == "clusters" else None)
-    assert ("clusters" in record) == (by == "clusters")
+    assert (record["clusters"] is None) == (by == "random")
+    assert record["nowhere_shown"] == 0
 
 
 def seen(windows: list[Sample]) -> set[tuple[str, int, int]]:
@@ -191,6 +194,8 @@ def test_a_subset_is_refused_before_any_work(work: Path, capsys: pytest.CaptureF
     refused = {
         "--nuclei 0": "not a share",
         "--nuclei 0.5 --by tissue": "tissue",
+        "--nuclei 0.5 --seed -1": "--seed",
+        "--nuclei 0.5 --seed -1 --by random": "--seed",
         "--nuclei 0.5 --encoder textur": "did you mean 'texture'",
         "--nuclei 0.5 --encoder resnet50:absent.pth": "absent.pth",
         "--nuclei 0.5 --clusters 0 --size 24": "no clusters",
@@ -206,7 +211,51 @@ def test_a_subset_is_refused_before_any_work(work: Path, capsys: pytest.CaptureF
 def test_a_subset_of_nothing_labelled_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     only(drawn_sample(0, instances=np.zeros((40, 48), np.int32), classes=np.zeros(0, np.uint8)))
     assert main(["subset", "data", "out", "--nuclei", "0.5", *CUT]) == 2
-    assert "nothing is labelled" in capsys.readouterr().err
+    assert "nothing is labelled\n" in capsys.readouterr().err
+    only(points_alone())
+    assert main(["subset", "data", "out", "--nuclei", "0.5", *CUT]) == 2
+    said = capsys.readouterr().err
+    assert "nothing is labelled by masks" in said
+    assert "2 points alone" in said
+
+
+def points_alone() -> Sample:
+    """A tile of two points, one on its border, and no mask."""
+    nothing = {"instances": np.zeros((40, 48), np.int32), "classes": np.zeros(0, np.uint8)}
+    points = replace(full_sample().points, xy=np.array([[47.5, 39.5], [20, 10]], np.float32))  # type: ignore[type-var]
+    return replace(full_sample(), sample_id="points", labelled_as="points", points=points, **nothing)
+
+
+def test_points_of_tiles_without_masks_are_counted(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store.write([drawn_sample(0), points_alone()], "data", overwrite=True)
+    found = nucleosynth.tiles("data", work / "out", size=24, stride=12)
+    shown = sum(len(window.points.xy) for window in read("out") if window.points)
+    assert (found["points"], found["points_shown"], found["nuclei"]) == (2, shown, 16)
+    assert shown == 3  # one window of nine has the corner, two the other point
+    assert "3 points in windows, of 2" in " ".join(capsys.readouterr().err.split())
+
+
+def test_nuclei_of_no_window_are_part_of_the_whole(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    instances = np.zeros((40, 48), np.int32)
+    for k, left in enumerate((1, 9, 17, 25, 33, 41)):
+        instances[:5, left : left + 4] = k + 1
+    only(drawn_sample(0, instances=instances, classes=np.ones(6, np.uint8)))
+    record = nucleosynth.subset("data", work / "out", nuclei=1, size=16, stride=40)
+    assert (record["nuclei"], record["nuclei_of"], record["nowhere_shown"]) == (4, 6, 2)
+    assert record["reached"] == pytest.approx(4 / 6)
+    assert record["met"] is False
+    assert "2 of the nuclei are in no window" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_taken_folder_is_refused_before_windows_are_looked_at(
+    work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (work / "out").mkdir()
+    (work / "out" / "notes").touch()
+    monkeypatch.setattr(subset, "_look", None)
+    for form in ("store", "folder"):
+        assert main(["subset", "data", "out", "--nuclei", "0.5", "--to", form, *CUT]) == 2
+        assert "holds other things" in capsys.readouterr().err
 
 
 @pytest.mark.slow

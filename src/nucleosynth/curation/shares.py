@@ -4,7 +4,8 @@ Yu et al., "Diffusion-based data augmentation for nuclei image segmentation", MI
 their features, and in each cluster the same fraction is taken, nearest to its centre; the fraction is tuned until the
 share of nuclei is met. Here that is one order of all windows: the window of rank r among the m of its cluster stands
 at (r + 1/2) / m, so that every fraction is a beginning of the order, and a bisection over beginnings finds it. A
-nucleus that several windows show counts once, and counts as soon as one pixel of it is shown.
+nucleus that several windows show counts once, and counts as soon as one pixel of it is shown; the share is one of all
+labelled nuclei, those that no window shows among them.
 """
 
 import warnings
@@ -81,8 +82,8 @@ def at_random(number: int, seed: int) -> Windows:
     return generator_of(seed).permutation(number)
 
 
-def choose(order: Windows, seen: Seen, share: float) -> Choice:
-    """The beginning of an order of all windows that shows about `share` of the nuclei that all of them show.
+def choose(order: Windows, seen: Seen, share: float, total: int) -> Choice:
+    """The beginning of an order of all windows that shows about `share` of all nuclei, `total` of them.
 
     Where windows are too coarse a step for the tolerance, single ones are added from the rest of the order, or else
     taken away from the end of a longer beginning, as long as each brings the share nearer.
@@ -96,7 +97,7 @@ def choose(order: Windows, seen: Seen, share: float) -> Choice:
         raise UserError(
             "nothing is labelled", expected="windows with nuclei", got="none", mend="check the data and the split"
         )
-    total, wanted = int(shown[-1]), share * int(shown[-1])
+    wanted = share * total
     most = int(np.searchsorted(shown, wanted + 1e-6, side="right"))  # the longest beginning that is not above
     tries = [_settled(order, seen, most, wanted, total, 1)]
     if most < len(order) and not tries[0].met(share):

@@ -53,12 +53,19 @@ class Window(NamedTuple):
 
 
 class Extent(NamedTuple):
-    """What there is to cut: numbers of tiles, windows and nuclei, and of tiles that stated no resolution."""
+    """What there is to cut: numbers of tiles, of windows, of nuclei labelled by masks, of points of tiles that are
+    labelled by points alone, and of tiles that stated no resolution."""
 
     tiles: int
     windows: int
     nuclei: int
+    points: int
     without_mpp: int
+
+
+def points_alone(sample: Sample) -> int:
+    """The number of points of a tile that has no masks, 0 for any other."""
+    return len(sample.points.xy) if sample.labelled_as == "points" and sample.points else 0
 
 
 def measure(samples: Iterable[Sample], cutting: Cutting) -> Extent:
@@ -67,13 +74,14 @@ def measure(samples: Iterable[Sample], cutting: Cutting) -> Extent:
     Raises:
         UserError: a tile of unknown resolution where one is asked for, or one that is smaller than a window.
     """
-    tiles = windows = nuclei = without_mpp = 0
+    tiles = windows = nuclei = points = without_mpp = 0
     for sample in samples:
         tiles += 1
         windows += len(_origins(_size(sample, cutting), cutting, sample.sample_id))
         nuclei += len(sample.classes)
+        points += points_alone(sample)
         without_mpp += sample.mpp is None
-    return Extent(tiles, windows, nuclei, without_mpp)
+    return Extent(tiles, windows, nuclei, points, without_mpp)
 
 
 def prepared(sample: Sample, cutting: Cutting) -> Sample:

@@ -3,23 +3,22 @@
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from tyro.conf import Positional
 
 from nucleosynth import catalog
 from nucleosynth.data.findings import Note, strictly
 from nucleosynth.data.reader import read
-from nucleosynth.data.windows import Cutting, Extent, measure, prepared, windows
+from nucleosynth.data.windows import Cutting, Extent, measure, points_alone, prepared, windows
 from nucleosynth.progress import progress, say
 from nucleosynth.sample import Sample
+from nucleosynth.verbs.options import Data, Out
 
 
 def tiles(
-    data: Positional[str],
-    out: Positional[Path],
+    data: Data,
+    out: Out,
     *,
     size: int = 256,
     stride: int | None = None,
@@ -35,7 +34,8 @@ def tiles(
 
     All tiles are looked at before one is cut, and the output appears when all of it is written. Returns the numbers of
     tiles, windows, nuclei (of the tiles), shown (nuclei in windows, each time they are seen), cut (those of them that a
-    window's border cuts) and nowhere_whole (nuclei of the tiles that no window shows whole).
+    window's border cuts) and nowhere_whole (nuclei of the tiles that no window shows whole); and of tiles that are
+    labelled by points alone, points (of the tiles) and points_shown (in windows, each time they are seen).
 
     Args:
         data: what to read: name:path, or the path of a store; names are in `nucleosynth list`.
@@ -56,11 +56,17 @@ def tiles(
     """
     cutting = Cutting(size, size if stride is None else stride, mpp, source_mpp, mirror)
     write = catalog.load("format", to)
-    numbers: Counter[str] = Counter(tiles=0, windows=0, nuclei=0, shown=0, cut=0, nowhere_whole=0)
+    names = ("tiles", "windows", "nuclei", "shown", "cut", "nowhere_whole", "points", "points_shown")
+    numbers: Counter[str] = Counter(dict.fromkeys(names, 0))
     write(_cut(partial(read, data, split, classes), cutting, numbers), out, overwrite=overwrite)
     say(f"{numbers['tiles']} tiles read, {numbers['windows']} windows of {size} px written to {out}")
-    say(f"{numbers['shown']} nuclei in windows, {numbers['cut']} of them cut by a window's border")
-    say(f"{numbers['nowhere_whole']} of the {numbers['nuclei']} nuclei of the tiles are whole in no window")
+    if numbers["nuclei"] or not numbers["points"]:
+        say(f"{numbers['shown']} nuclei in windows, {numbers['cut']} of them cut by a window's border")
+        say(f"{numbers['nowhere_whole']} of the {numbers['nuclei']} nuclei of the tiles are whole in no window")
+    if numbers["points"]:
+        say(
+            f"{numbers['points_shown']} points in windows, of {numbers['points']} of the tiles labelled by points alone"
+        )
     return dict(numbers)
 
 
@@ -93,6 +99,8 @@ def _cut(tiles: Tiles, cutting: Cutting, numbers: Counter[str]) -> Iterator[Samp
             for window in windows(tile, cutting):
                 whole[window.ids[window.whole] - 1] = True
                 numbers.update(windows=1, shown=len(window.ids), cut=int(np.count_nonzero(~window.whole)))
+                numbers.update(points_shown=points_alone(window.sample))
                 report(numbers["windows"])
                 yield window.sample
             numbers.update(tiles=1, nuclei=len(whole), nowhere_whole=int(np.count_nonzero(~whole)))
+            numbers.update(points=points_alone(tile))
