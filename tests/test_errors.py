@@ -134,6 +134,17 @@ def test_an_output_that_is_there(work: Path, capsys: pytest.CaptureFixture[str])
     assert "other things" in refused(work, capsys, "convert", "data", "notes", "--overwrite")
 
 
+@pytest.mark.parametrize("form", ["store", "folder"])
+def test_the_current_folder_is_no_output(
+    work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], form: str
+) -> None:
+    store.write([drawn_sample(0)], work / "data")
+    (work / "empty").mkdir()
+    monkeypatch.chdir(work / "empty")
+    for out in (".", str(work / "empty")):
+        assert "the current folder" in refused(work, capsys, "convert", str(work / "data"), out, "--to", form)
+
+
 @pytest.mark.parametrize(
     ("arguments", "nearest"),
     [
