@@ -115,7 +115,7 @@ def _read_classes(
 def _read_csv(path: Path, images: Mapping[str, Path], class_names: tuple[str, ...] | None) -> FolderClasses:
     rows = [
         (where, row["name"].replace("\\", "/"), row["id"], row["class"])
-        for where, row in read_table(path, path.parent, ("name", "id", "class")).rows
+        for where, row in read_table(path, path.parent, ("name", "id", "class"), {"name": ("tile", "image")}).rows
     ]
     words = {word for _, _, _, word in rows if not is_number(word) and word not in ("", UNKNOWN)}
     largest = max((int(word) for _, _, _, word in rows if is_number(word)), default=0)
