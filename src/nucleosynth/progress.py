@@ -21,6 +21,11 @@ class Report(Protocol):
         """Update the display."""
 
 
+def count_of(number: int, noun: str) -> str:
+    """ "1 tile", "2 tiles": a number and what it counts."""
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
 def say(words: str) -> None:
     """One line for the person at the terminal."""
     console.print(words, markup=False)

@@ -1,6 +1,7 @@
 """validate: every problem in one verdict, nothing in a sound data set; census: the numbers are those of the tiles."""
 
 import errno
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from nucleosynth.data.findings import REPAIRS, Finding, Note, alike
 from nucleosynth.data.phantom import read as drawn
 from nucleosynth.data.stain import REFERENCE
 from nucleosynth.errors import UserError
-from nucleosynth.formats import folder
+from nucleosynth.formats import folder, geojson
 from nucleosynth.sample import Sample
 
 Change = Callable[[list[Sample], Path], None]
@@ -234,3 +235,26 @@ def test_the_census_counts_what_is_there() -> None:
     assert found["stain"]["haematoxylin"]["mean"] == pytest.approx(0.4, abs=0.02)
     assert found["stain"]["eosin"]["mean"] == pytest.approx(0.2, abs=0.02)
     assert found["median_diameter_px"] == pytest.approx(2 * np.sqrt(30 / np.pi))
+
+
+def test_a_mask_without_ids_is_suspected(tiles: list[Sample], tmp_path: Path) -> None:
+    dense = max(tiles, key=lambda tile: len(tile.classes))
+    mask = (dense.instances > 0).astype(np.int32)
+    folder.write([replace(dense, instances=mask, classes=np.ones(1, np.uint8))], tmp_path)
+    assert any("mask without ids" in problem.what for problem in examine(f"folder:{tmp_path}").problems)
+
+
+def test_a_flat_image_is_suspected(tiles: list[Sample], tmp_path: Path) -> None:
+    dense = max(tiles, key=lambda tile: len(tile.classes))
+    folder.write([replace(dense, image=np.full_like(dense.image, 180))], tmp_path)
+    assert any("no darker" in problem.what for problem in examine(f"folder:{tmp_path}").problems)
+
+
+def test_what_this_reading_mends_is_counted_once(tmp_path: Path) -> None:
+    geojson.write([drawn_sample(stain="IHC")], tmp_path)
+    path = tmp_path / "labels" / "tile_0.geojson"
+    content = json.loads(path.read_text())
+    content["features"].append(content["features"][0] | {"id": "again"})
+    path.write_text(json.dumps(content))
+    counts = {each.what: each.count for each in examine(f"geojson:{tmp_path}").findings if each.kind == "repaired"}
+    assert counts["nuclei covered by later ones, left out"] == 1

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 import numpy as np
+from skimage import measure
 
 from nucleosynth.curation.census import Census
 from nucleosynth.data.findings import PROBLEMS, Finding, Kind, broken_tile, repairs_of
@@ -18,6 +19,10 @@ from nucleosynth.errors import UserError
 from nucleosynth.metrics.contrast import nuclear_contrast
 from nucleosynth.sample import Sample
 
+LEAST_CONTRAST = 0.02
+"""Haematoxylin of nuclei above their surroundings; real tiles have .1 to .5."""
+PARTS = 5
+"""Parts of the average nucleus from which on a label looks like a mask of all nuclei at once."""
 ENOUGH = 10
 """Nuclei of a tile from which on its contrast tells something."""
 SPECK_PX = 10
@@ -71,8 +76,13 @@ def examine(data: str, classes: str | None = None) -> Verdict:
     merge = merging(classes)
     findings: list[Finding] = []
     census, splits, names = Census(), dict[str, str](), set[str]()
+
+    def hear(finding: Finding) -> None:
+        if finding.kind != "repaired":  # the tile itself counts that
+            findings.append(finding)
+
     try:
-        for sample in reader(where, findings.append):
+        for sample in reader(where, hear):
             try:
                 sample = merge(sample)
                 found = [*_of_names(sample, names, splits), *_of_tile(sample)]
@@ -83,7 +93,7 @@ def examine(data: str, classes: str | None = None) -> Verdict:
                 findings += found
     except _FAILURES as error:
         findings.append(_failure(error, data, "; what follows was not looked at"))
-    findings += _of_all(census, data)
+    findings += _of_all(census, data, nothing_said=not any(each.kind in PROBLEMS for each in findings))
     order = get_args(Kind)
     named = (replace(each, where=each.where or data) for each in findings)
     return Verdict(data, tuple(sorted(named, key=lambda f: order.index(f.kind))), census.images, census.nuclei)
@@ -122,19 +132,25 @@ def _of_tile(sample: Sample) -> Iterator[Finding]:
     if sample.instances.size >= REGION_TILE_PX and areas.max(initial=0) > REGION * sample.instances.size:
         what = f"a nucleus over {100 * REGION:.0f} % of the tile: is it a region?"
         yield Finding("suspicious", name, what, "leave regions out of the label of nuclei")
+    parts = int(measure.label(sample.instances, connectivity=2).max(initial=0))  # type: ignore[no-untyped-call]
+    if parts >= PARTS * max(len(areas), 1):
+        what = f"its nuclei lie in {parts} parts, {parts / len(areas):.0f} for each: is it a mask without ids?"
+        yield Finding("suspicious", name, what, "give each nucleus a number of its own")
     if sample.mpp is not None and not MPP[0] <= sample.mpp <= MPP[1]:
         what = f"a resolution of {sample.mpp:g} um per px, outside {MPP[0]:g} to {MPP[1]:g}"
         yield Finding("suspicious", name, what, "state micrometres per pixel: about 0.25 at 40x, 0.5 at 20x")
     if sample.stain == "H&E" and sample.labelled_as != "points" and len(sample.classes) >= ENOUGH:
-        contrast = float(np.nanmean(nuclear_contrast(sample.image, sample.instances)))
-        if contrast <= 0:
+        contrasts = nuclear_contrast(sample.image, sample.instances)
+        contrast = float(contrasts[~np.isnan(contrasts)].mean()) if not np.isnan(contrasts).all() else 0.0
+        if contrast <= LEAST_CONTRAST:
             what = f"its nuclei are no darker than what is around them (haematoxylin {contrast:+.3f})"
             yield Finding("suspicious", name, what, "see whether the label is of another tile, or turned or shifted")
 
 
-def _of_all(census: Census, data: str) -> Iterator[Finding]:
+def _of_all(census: Census, data: str, nothing_said: bool) -> Iterator[Finding]:
     if not census.images:
-        yield Finding("broken", data, "no tile could be read", "mend the files named above")
+        if nothing_said:
+            yield Finding("broken", data, "no tile could be read", "see whether this is the folder that holds them")
         return
     for group in census.duplicates():
         across = len(group["splits"]) > 1

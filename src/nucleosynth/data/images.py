@@ -174,7 +174,7 @@ def encode_map(instances: Instances, where: str) -> bytes:
             expected=f"at most {PNG_LARGEST_ID} nuclei a tile",
             got=str(largest),
             where=where,
-            mend="cut the tile into smaller ones",
+            mend="cut the tile into smaller ones, or write another format (--to tiff)",
         )
     return _encode(instances.astype(np.uint16))
 

@@ -76,11 +76,11 @@ def read_tiles(where: str, files: LabelFiles, note: Note = strictly) -> Iterator
         raise nothing_found(root, f"{files.name} labels", " or ".join(f"labels/*{suffix}" for suffix in files.suffixes))
     images = first_files(root, IMAGES, IMAGE_SUFFIXES, files.pictures)
     if not images and files.image:
-        load, images = files.image, labels
+        load, images, whole = files.image, labels, list(labels)
     else:
         load = read_image
-        same_names("image", images, "label", labels)
-    meta = read_meta(root, images)
+        whole = same_names("image", images, "label", labels, note)
+    meta = read_meta(root, [*images, *labels])
     names = meta.class_names if meta.class_names is not None else _gathered(files, labels.values(), root)
 
     def sample(name: str) -> Sample:
@@ -88,7 +88,7 @@ def read_tiles(where: str, files: LabelFiles, note: Note = strictly) -> Iterator
         label = files.read(labels[name], (image.shape[0], image.shape[1]), names)
         return sample_of(name, image, label, names, meta, files.name, note)
 
-    yield from each_tile(sample, in_order(images, meta), note)
+    yield from each_tile(sample, in_order(whole, meta), note)
 
 
 def sample_of(

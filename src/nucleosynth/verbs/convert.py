@@ -2,7 +2,7 @@
 
 from nucleosynth import catalog
 from nucleosynth.data.reader import read
-from nucleosynth.progress import say
+from nucleosynth.progress import count_of, say
 from nucleosynth.verbs.options import Data, Out
 
 
@@ -32,5 +32,5 @@ def convert(
     """
     write = catalog.load("format", to)
     count: int = write(read(data, split, classes), out, overwrite=overwrite)
-    say(f"{count} tiles written to {out}")
+    say(f"{count_of(count, 'tile')} written to {out}")
     return count

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from nucleosynth.curation.validation import Verdict, examine
 from nucleosynth.data.findings import PROBLEMS, alike
-from nucleosynth.progress import say
+from nucleosynth.progress import count_of, say
 from nucleosynth.run import write_whole
 from nucleosynth.verbs.options import Data
 
@@ -34,8 +34,8 @@ def validate(data: Data, *, classes: str | None = None, json: Path | None = None
     if json:
         write_whole(json, dumps(verdict.numbers(), indent=1))
     _print(verdict)
-    count = len(verdict.problems)
-    say(f"{data}: {verdict.images} tiles, {verdict.nuclei} nuclei; {f'{count} problems' if count else 'all is well'}")
+    said = count_of(len(verdict.problems), "problem") if verdict.problems else "all is well"
+    say(f"{data}: {count_of(verdict.images, 'tile')}, {verdict.nuclei} nuclei; {said}")
     return verdict
 
 
