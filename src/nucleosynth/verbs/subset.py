@@ -145,14 +145,16 @@ class Asked:
         if self.by not in get_args(By):
             raise unknown_name("way to choose", self.by, get_args(By), "--by")
         check_share(self.nuclei)
-        if self.seed < 0:
-            raise UserError(
-                "no seed",
-                expected="0 or a larger whole number",
-                got=str(self.seed),
-                where="--seed",
-                mend="give another",
-            )
+        for name, least in (("seed", 0), ("clusters", 1)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise UserError(
+                    f"no {name}",
+                    expected=f"{least} or a larger whole number",
+                    got=str(value),
+                    where=f"--{name}",
+                    mend="give another",
+                )
 
     def options(self) -> dict[str, Any]:
         """What was asked beside data and out: {option: value}."""
