@@ -64,16 +64,18 @@ def class_names_of(found: pa.Schema, where: str) -> tuple[str, ...]:
         UserError: the schema is of no store, or of a later version of one.
     """
     ours = json_table((found.metadata or {}).get(_OURS, b"{}"), where)
-    if ours.get("schema") != SCHEMA_VERSION or not set(_COLUMNS) - set(_ADDED) <= set(found.names):
-        later = ours.get("schema", 0) > SCHEMA_VERSION
+    version, names = ours.get("schema"), ours.get("class_names")
+    whole = set(_COLUMNS) - set(_ADDED) <= set(found.names) and isinstance(names, list)
+    if version != SCHEMA_VERSION or not whole:
+        later = isinstance(version, int) and version > SCHEMA_VERSION
         raise UserError(
             "a store of a later version" if later else "a Parquet file that is no store",
             expected=f"shards written by nucleosynth, schema {SCHEMA_VERSION}",
-            got=f"schema {ours['schema']}" if later else f"columns {', '.join(found.names[:6])}",
+            got=f"schema {version}" if later else f"columns {', '.join(found.names[:6])}",
             where=where,
             mend="update nucleosynth" if later else "give a folder made by `nucleosynth convert` or `generate`",
         )
-    return tuple(ours["class_names"])
+    return tuple(map(str, names or ()))
 
 
 def to_rows(samples: Iterable[Sample], class_names: tuple[str, ...]) -> Iterator[Row]:
@@ -126,13 +128,14 @@ def to_sample(row: Mapping[str, Any], class_names: tuple[str, ...], where: str) 
     """
     where = f"{where}, sample {row['sample_id']!r}"
     lacking = [name for name in _COLUMNS if name not in _NULLABLE and row.get(name) is None and name not in _ADDED]
-    if lacking or row["image"]["bytes"] is None or row["instances"]["bytes"] is None:
+    files = {name: row[name].get("bytes") for name in ("image", "instances") if isinstance(row.get(name), dict)}
+    if lacking or len(files) < 2 or None in files.values():
         raise broken(where, "a whole row of a store", f"no {lacking[0] if lacking else 'bytes of image or instances'}")
-    instances = ids(decode(row["instances"]["bytes"], where), where)
+    instances = ids(decode(files["instances"], where), where)
     points = row["points"]
     return Sample(
         sample_id=row["sample_id"],
-        image=rgb(decode(row["image"]["bytes"], where), where),
+        image=rgb(decode(files["image"], where), where),
         instances=instances,
         classes=np.array(row["classes"], np.uint8),
         class_names=class_names,

@@ -57,7 +57,7 @@ def footer(path: Path) -> pq.FileMetaData:
     """
     try:
         return pq.read_metadata(path)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise broken(str(path), "a whole Parquet shard", str(error)) from error
 
 
@@ -67,7 +67,11 @@ def class_names(path: Path) -> tuple[str, ...]:
     Raises:
         UserError: not a whole Parquet file, or of no store.
     """
-    return class_names_of(footer(path).schema.to_arrow_schema(), str(path))
+    try:
+        schema = footer(path).schema.to_arrow_schema()
+    except (pa.ArrowException, ValueError) as error:  # names of columns that are no text
+        raise broken(str(path), "a whole Parquet shard", str(error)) from error
+    return class_names_of(schema, str(path))
 
 
 def rows_of(path: Path) -> Iterator[dict[str, Any]]:
@@ -81,7 +85,7 @@ def rows_of(path: Path) -> Iterator[dict[str, Any]]:
             for group in range(file.num_row_groups):
                 for batch in file.iter_batches(ROWS_PER_GROUP, row_groups=[group]):
                     yield from batch.to_pylist()
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise broken(str(path), "a whole Parquet shard", str(error)) from error
 
 
