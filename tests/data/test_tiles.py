@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from drawn import CLASS_NAMES, assert_same, drawn_sample, full_sample
-from nucleosynth.data.tiles import grid, pad_to, random_crop, resample, resize_label
+from nucleosynth.data.tiles import grid, pad_to, resample, resize_label
 from nucleosynth.errors import UserError
 from nucleosynth.sample import Layout, Sample, without_gaps
 
@@ -153,16 +153,6 @@ def test_windows_cover_every_pixel_and_stay_inside(height: int, width: int, tile
 def test_windows_that_do_not_fit_are_refused(tile: int, stride: int) -> None:
     with pytest.raises(UserError, match="windows do not fit"):
         grid((40, 48), tile, stride)
-
-
-def test_random_crops_are_exact_reach_every_place_and_follow_the_generator() -> None:
-    y, x = np.mgrid[:10, :12]
-    sample = drawn_sample(0, size=(10, 12), image=np.stack([y, x, x], axis=2).astype(np.uint8))
-    generator = np.random.default_rng(0)
-    corners = {tuple(random_crop(sample, 8, generator).image[0, 0, :2].tolist()) for _ in range(300)}
-    assert corners == {(top, left) for top in range(3) for left in range(5)}
-    one, two = (random_crop(sample, 8, np.random.default_rng(3)) for _ in range(2))
-    assert_same(one, two)
 
 
 def test_padding_mirrors_and_gives_mirror_images_their_own_ids() -> None:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nucleosynth.data.files import both, existing_folder, named_files, natural, not_the
+from nucleosynth.data.files import both, existing_folder, named_files, natural, not_the, whole
 from nucleosynth.data.findings import Note, each_tile, strictly
 from nucleosynth.data.images import IMAGE_SUFFIXES, decode, ids, read_image, read_map
 from nucleosynth.errors import UserError
@@ -92,7 +92,7 @@ def _load(tile: _Tile) -> Sample:
 
 
 def _vague_px(path: Path, size: tuple[int, ...]) -> int:
-    mask = decode(path.read_bytes(), str(path))
+    mask = decode(whole(path, path.parent), str(path))
     if mask.shape[:2] != size:
         raise UserError(
             "a mask of vague areas of another size",

@@ -1,4 +1,4 @@
-"""Tiles of the size and resolution that a network wants: resampling, windows, random crops, padding.
+"""Tiles of the size and resolution that a network wants: resampling, windows, padding.
 
 Resolution is never guessed: a sample without mpp is refused where it matters.
 """
@@ -164,13 +164,6 @@ def grid(size: tuple[int, int], tile: int, stride: int) -> list[tuple[int, int]]
         )
     tops, lefts = ([*range(0, side - tile, stride), side - tile] for side in size)
     return [(top, left) for top in tops for left in lefts]
-
-
-def random_crop(sample: Sample, tile: int, generator: np.random.Generator) -> Sample:
-    """A tile^2 window at a place drawn evenly; a smaller sample is padded first."""
-    sample = pad_to(sample, tile)
-    top, left = (int(generator.integers(side - tile + 1)) for side in sample.size)
-    return sample.crop(top, left, tile, tile)
 
 
 def pad_to(sample: Sample, tile: int) -> Sample:

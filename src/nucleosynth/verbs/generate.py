@@ -13,7 +13,7 @@ from nucleosynth.conditions.points import from_instances
 from nucleosynth.data.classes import renamed
 from nucleosynth.data.reader import read, resolve
 from nucleosynth.data.store import ROWS_PER_SHARD, StoreWriter, open_for_writing
-from nucleosynth.data.tiles import grid
+from nucleosynth.data.windows import Cutting, windows
 from nucleosynth.errors import UserError
 from nucleosynth.pictures import write_contact_sheet
 from nucleosynth.progress import progress, say
@@ -156,8 +156,7 @@ def _windows(sample: Sample, size: int | None, mpp: float | None) -> Iterator[Sa
         yield sample
         return
     side = size if mpp is None or sample.mpp is None else max(round(size * mpp / sample.mpp), 1)
-    for top, left in grid(sample.size, side, side):
-        yield replace(sample.crop(top, left, side, side), sample_id=f"{sample.sample_id}_y{top}_x{left}")
+    yield from (window.sample for window in windows(sample, Cutting(side, side)))
 
 
 def _condition(side: str, tile: Sample, model: Any) -> Condition:
