@@ -11,7 +11,7 @@ from nucleosynth import catalog
 from nucleosynth.data.findings import Note, strictly
 from nucleosynth.data.reader import read
 from nucleosynth.data.windows import Cutting, Extent, measure, points_alone, prepared, windows
-from nucleosynth.progress import progress, say
+from nucleosynth.progress import count_of, progress, say
 from nucleosynth.sample import Sample
 from nucleosynth.verbs.options import Data, Out
 
@@ -59,7 +59,7 @@ def tiles(
     names = ("tiles", "windows", "nuclei", "shown", "cut", "nowhere_whole", "points", "points_shown")
     numbers: Counter[str] = Counter(dict.fromkeys(names, 0))
     write(_cut(partial(read, data, split, classes), cutting, numbers), out, overwrite=overwrite)
-    say(f"{numbers['tiles']} tiles read, {numbers['windows']} windows of {size} px written to {out}")
+    say(f"{count_of(numbers['tiles'], 'tile')} read, {count_of(numbers['windows'], 'window')} of {size} px written to {out}")
     if numbers["nuclei"] or not numbers["points"]:
         say(f"{numbers['shown']} nuclei in windows, {numbers['cut']} of them cut by a window's border")
         say(f"{numbers['nowhere_whole']} of the {numbers['nuclei']} nuclei of the tiles are whole in no window")
