@@ -59,7 +59,8 @@ def tiles(
     names = ("tiles", "windows", "nuclei", "shown", "cut", "nowhere_whole", "points", "points_shown")
     numbers: Counter[str] = Counter(dict.fromkeys(names, 0))
     write(_cut(partial(read, data, split, classes), cutting, numbers), out, overwrite=overwrite)
-    say(f"{count_of(numbers['tiles'], 'tile')} read, {count_of(numbers['windows'], 'window')} of {size} px written to {out}")
+    read_in, cut_out = count_of(numbers["tiles"], "tile"), count_of(numbers["windows"], "window")
+    say(f"{read_in} read, {cut_out} of {size} px written to {out}")
     if numbers["nuclei"] or not numbers["points"]:
         say(f"{numbers['shown']} nuclei in windows, {numbers['cut']} of them cut by a window's border")
         say(f"{numbers['nowhere_whole']} of the {numbers['nuclei']} nuclei of the tiles are whole in no window")
