@@ -5,21 +5,17 @@ where torchvision keeps them, or given as a file, safetensors or a state dict (.
 loaded, so that it can run no code. A tile is resized to 224 px, averaging where it shrinks.
 """
 
-import pickle
-import struct
 from collections.abc import Mapping
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models import ResNet50_Weights, resnet50
 
+from nucleosynth.encoders.weights import digest_of, fill, read_weights
 from nucleosynth.errors import UserError
 from nucleosynth.training.device import fabric_for
 
@@ -30,13 +26,7 @@ SPREAD = (0.229, 0.224, 0.225)
 """Of ImageNet's RGB, in [0, 1]: what the weights were trained with."""
 URLS = (ResNet50_Weights.IMAGENET1K_V1.url, ResNet50_Weights.IMAGENET1K_V2.url)
 """Where torchvision's weights come from: those of the paper's recipe, which are preferred, and a later training."""
-
-
-BROKEN = (
-    *(SafetensorError, pickle.UnpicklingError, struct.error, EOFError, RuntimeError),
-    *(ValueError, LookupError, TypeError, AttributeError, AssertionError),
-)
-"""What the two parsers raise at a file that is not whole."""
+MEND = f"take the file of {URLS[0]}, or save network.state_dict()"
 
 
 class ResNet50:
@@ -50,17 +40,8 @@ class ResNet50:
         network = resnet50(weights=None)
         network.fc = nn.Identity()
         kept = {key: value for key, value in weights.items() if not key.startswith("fc.")}
-        try:
-            network.load_state_dict(kept)
-        except RuntimeError as error:
-            raise UserError(
-                "the weights do not fit the network",
-                expected="the tensors of torchvision's resnet50, by their names",
-                got=str(error).splitlines()[1].strip()[:200],
-                where=where,
-                mend=f"take the file of {URLS[0]}",
-            ) from error
-        self.digest = _digest(network.state_dict())
+        fill(network, kept, "torchvision's resnet50", where, MEND)
+        self.digest = digest_of(network.state_dict())
         self._device = fabric_for(device, "32-true").device
         self._network = network.eval().to(self._device)
 
@@ -85,11 +66,7 @@ def load(where: str = "") -> ResNet50:
         UserError: no such file, one that is broken, holds more than tensors, or does not fit the network.
     """
     path = Path(where) if where else _cached()
-    if not path.is_file():
-        raise UserError(
-            "no weights for resnet50", expected="a .safetensors or .pth file", got="no such file", where=str(path)
-        )
-    return ResNet50(_read(path), str(path))
+    return ResNet50(read_weights(path, MEND), str(path))
 
 
 def _cached() -> Path:
@@ -104,38 +81,3 @@ def _cached() -> Path:
         got="neither is there, and nothing is downloaded unasked",
         mend=f"put the file of {URLS[0]} there, or give its place: --encoder resnet50:FILE; or take --encoder texture",
     )
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file.
-
-    Raises:
-        UserError: broken, or holding anything but tensors by name.
-    """
-    try:
-        found = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
-    except BROKEN as error:
-        raise _no_weights(path, str(error).splitlines()[0] if str(error) else type(error).__name__) from error
-    if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
-        raise _no_weights(path, f"a {type(found).__name__} of other things")
-    return found
-
-
-def _no_weights(path: Path, got: str) -> UserError:
-    return UserError(
-        "not a file of weights",
-        expected="tensors by name: safetensors, or a state dict that torch.save wrote; anything else could run code",
-        got=got[:200],
-        where=str(path),
-        mend=f"take the file of {URLS[0]}, or save network.state_dict()",
-    )
-
-
-def _digest(weights: Mapping[str, Tensor]) -> str:
-    """The first 16 hex digits of the SHA-256 of the weights by name, whichever file they came from."""
-    digest = sha256()
-    for key in sorted(weights):
-        if not key.endswith("num_batches_tracked"):
-            digest.update(key.encode())
-            digest.update(weights[key].contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:16]
