@@ -21,7 +21,7 @@ from scipy.spatial.distance import cdist
 
 from nucleosynth.errors import UserError
 from nucleosynth.metrics.matching import one_to_one
-from nucleosynth.metrics.overlap import numbered
+from nucleosynth.metrics.overlap import check_classes, numbered
 
 RADIUS_UM = 3.0
 """The published radius: 12 px at 40x (0.25 um a pixel), 6 px at 20x."""
@@ -137,9 +137,45 @@ class Confusion:
 
     def f_class(self, c: int) -> float:
         """2 TP_c / (2 TP_c + 2 FP_c + 2 FN_c + FPd_c + FNd_c), over pairs of known type."""
-        known = self.paired[1:]
-        hits, of_either = known[c - 1, c], known[c - 1].sum() + known[:, c].sum() - known[c - 1, c]
+        hits = self.paired[c, c]
+        of_either = self.paired[c].sum() + self.paired[1:, c].sum() - hits
         return _ratio(2 * hits, 2 * of_either + self.false_alarms[c] + self.missed[c])
+
+    def precision(self, c: int) -> float:
+        """TP_c / (TP_c + FP_c + FPd_c): predicted nuclei of class c that are paired with one of it.
+
+        Those that are paired with a nucleus of unknown type are left out. Beside `recall` this is not F_c, in which a
+        wrong type counts twice.
+        """
+        return _ratio(self.paired[c, c], self.paired[1:, c].sum() + self.false_alarms[c])
+
+    def recall(self, c: int) -> float:
+        """TP_c / (TP_c + FN_c + FNd_c): true nuclei of class c that are paired with one of it."""
+        return _ratio(self.paired[c, c], self.paired[c].sum() + self.missed[c])
+
+    def true_count(self, c: int) -> int:
+        """True nuclei of class c, paired or not."""
+        return int(self.paired[c].sum() + self.missed[c])
+
+    def predicted_count(self, c: int) -> int:
+        """Predicted nuclei of class c, paired or not."""
+        return int(self.paired[:, c].sum() + self.false_alarms[c])
+
+    def matrix(self, class_names: Sequence[str]) -> dict[str, dict[str, int]]:
+        """True class -> predicted class -> nuclei; "unknown" type on either side, "missed" and "false alarm" alone.
+
+        Phantoms are in it only if there are any.
+        """
+        names = ("unknown", *class_names, "phantom")
+        rows = {
+            name: {**dict(zip(names, map(int, pairs), strict=True)), "missed": int(missed)}
+            for name, pairs, missed in zip(names, self.paired, self.missed, strict=True)
+        }
+        rows["false alarm"] = dict(zip(names, map(int, self.false_alarms), strict=True))
+        if not (self.paired[-1].any() or self.paired[:, -1].any() or self.missed[-1] or self.false_alarms[-1]):
+            del rows["phantom"]
+            rows = {name: {key: count for key, count in row.items() if key != "phantom"} for name, row in rows.items()}
+        return rows
 
 
 def confusion(
@@ -178,20 +214,9 @@ def _or_phantom(found: Nuclei, number_of_classes: int) -> Nuclei:
 
 
 def _check(found: Nuclei, number_of_classes: int, side: str) -> None:
-    if found.xy.shape != (len(found.classes), 2):
-        raise UserError(
-            "classes do not fit the nuclei",
-            expected=f"{len(found.classes)} centroids x, y, one for each class",
-            got=str(found.xy.shape),
-            where=f"{side} nuclei",
-        )
-    if len(found.classes) and not 0 <= found.classes.min() <= found.classes.max() <= number_of_classes:
-        raise UserError(
-            "a class out of range",
-            expected=f"0 (unknown) or 1..{number_of_classes}",
-            got=f"{found.classes.min()}..{found.classes.max()}",
-            where=f"{side} nuclei",
-        )
+    check_classes(found.classes, len(found.xy), number_of_classes, f"{side} nuclei")
+    if found.xy.ndim != 2 or found.xy.shape[1] != 2:
+        raise UserError("no centroids", expected="x, y of each (n, 2)", got=str(found.xy.shape), where=f"{side} nuclei")
 
 
 def _ratio(part: float, whole: float) -> float:

@@ -30,7 +30,11 @@ def scores(true: NDArray[Any], predicted: NDArray[Any]) -> dict[str, float]:
     Raises:
         UserError: maps of different shapes, not of integers, or with a negative id.
     """
-    table = overlap(true, predicted)
+    return scores_of(overlap(true, predicted))
+
+
+def scores_of(table: Overlap) -> dict[str, float]:
+    """The same of a table: of one image, or of a data set whose tables are `joined`."""
     if not len(table.true_ids) and not len(table.predicted_ids):
         return dict.fromkeys(NAMES, float("nan"))
     found = detections(table)
@@ -106,9 +110,15 @@ class Detections:
 
 def detections(table: Overlap) -> Detections:
     """Hits, false alarms and misses of one pair of maps."""
-    hits = table.iou[2 * table.intersection > table.area_sum - table.intersection]  # IoU > 1/2, in integers
+    hits = table.iou[is_hit(table)]
     tp = len(hits)
     return Detections(tp, len(table.predicted_ids) - tp, len(table.true_ids) - tp, float(hits.sum()))
+
+
+def is_hit(table: Overlap) -> NDArray[np.bool_]:
+    """(k,) which pairs have an IoU > 1/2, strictly, by integers alone."""
+    hit: NDArray[np.bool_] = 2 * table.intersection > table.area_sum - table.intersection
+    return hit
 
 
 class Mean(NamedTuple):

@@ -4,6 +4,7 @@ Both maps are walked once, side by side, in runs of equal (true, predicted) ids.
 has a few ten thousand runs, so that all that follows is cheap. Ids may have gaps and be of any integer type.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -66,6 +67,43 @@ def overlap(true: NDArray[Any], predicted: NDArray[Any]) -> Overlap:
     return Overlap(true_ids, predicted_ids, *table)
 
 
+def joined(tables: Sequence[Overlap]) -> Overlap:
+    """The table of all these images side by side, for scores pooled over a data set; ids are numbered anew from 1."""
+    trues = np.cumsum([0, *(len(table.true_ids) for table in tables)])
+    predicteds = np.cumsum([0, *(len(table.predicted_ids) for table in tables)])
+    return Overlap(
+        np.arange(1, trues[-1] + 1),
+        np.arange(1, predicteds[-1] + 1),
+        _end_to_end([table.true_areas for table in tables]),
+        _end_to_end([table.predicted_areas for table in tables]),
+        _end_to_end([table.true_index + first for table, first in zip(tables, trues[:-1], strict=True)]),
+        _end_to_end([table.predicted_index + first for table, first in zip(tables, predicteds[:-1], strict=True)]),
+        _end_to_end([table.intersection for table in tables]),
+    )
+
+
+def check_classes(classes: NDArray[Any], nuclei: int, number_of_classes: int, where: str) -> None:
+    """Refuse classes that are not one for each nucleus, each 0 (unknown type) or 1..C.
+
+    Raises:
+        UserError: as said.
+    """
+    if classes.shape != (nuclei,):
+        raise UserError(
+            "classes do not fit the nuclei",
+            expected=f"{nuclei} classes, one for each nucleus",
+            got=str(classes.shape),
+            where=where,
+        )
+    if nuclei and not 0 <= classes.min() <= classes.max() <= number_of_classes:
+        raise UserError(
+            "a class out of range",
+            expected=f"0 (unknown) or 1..{number_of_classes}",
+            got=f"{classes.min()}..{classes.max()}",
+            where=where,
+        )
+
+
 def numbered(instances: NDArray[Any]) -> NDArray[np.int32]:
     """The map (h w) with its n nuclei numbered 1..n in the order of ascending ids.
 
@@ -82,11 +120,11 @@ def numbered(instances: NDArray[Any]) -> NDArray[np.int32]:
     if high > instances.size:  # too sparse for a lookup table
         present, place = np.unique(instances, return_inverse=True)
         return np.asarray(place.reshape(instances.shape) + (present[0] > 0), np.int32)
-    occurs = np.zeros(int(high) + 1, np.int32)
-    occurs[instances] = 1
-    occurs[0] = 0
-    number: NDArray[np.int32] = np.cumsum(occurs, dtype=np.int32)[instances]
-    return number
+    return _numbered(np.ascontiguousarray(instances, np.int32), int(high))
+
+
+def _end_to_end(parts: Sequence[Ints]) -> Ints:
+    return np.concatenate([np.empty(0, np.int64), *parts])
 
 
 def _check(true: NDArray[Any], predicted: NDArray[Any]) -> None:
@@ -117,6 +155,20 @@ def _compact(ids: Ints, name: str) -> tuple[Ints, Ints]:
     occurs[ids] = True
     occurs[0] = True
     return np.flatnonzero(occurs)[1:], (np.cumsum(occurs) - 2)[ids]
+
+
+@njit(cache=True)
+def _numbered(labels: NDArray[np.int32], high: int) -> NDArray[np.int32]:
+    number = np.zeros(high + 1, np.int32)
+    for k in labels.flat:
+        number[k] = 1
+    number[0] = 0
+    number = np.cumsum(number).astype(np.int32)
+    result = np.empty_like(labels)
+    for y in range(labels.shape[0]):
+        for x in range(labels.shape[1]):
+            result[y, x] = number[labels[y, x]]
+    return result
 
 
 @njit(cache=True)
