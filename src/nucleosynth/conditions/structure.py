@@ -17,6 +17,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from nucleosynth.conditions.runs import Runs, joined, painted, runs_of
 from nucleosynth.errors import UserError
 from nucleosynth.sample import Classes, Instances, Symmetry, transform_array
 
@@ -96,8 +97,9 @@ def hv(instances: NDArray[Any], released: bool = False) -> Field:
     counted from 1 (so the maps are one pixel off), no vectors in pieces under 30 px.
     """
     labels, _ = label_map(instances)
-    parts, count = pieces(labels)
-    sums = pixel_sums(parts, count)
+    runs = runs_of(labels)
+    parts, count = joined(runs)
+    sums = _run_sums(runs, parts, count)
     area = np.maximum(sums[:, :1], 1)
     # Positions stay integers: ours times the area, x * area - sum; the released ones x + 1 - round(mean).
     factor, centre = (
@@ -107,7 +109,7 @@ def hv(instances: NDArray[Any], released: bool = False) -> Field:
     inverse = 1 / np.maximum(reach, 1)
     if released:
         inverse[sums[:, 0] < RELEASED_MIN_AREA] = 0
-    return _hv(parts, factor[:, 0], centre, inverse)
+    return _hv(runs, parts, factor[:, 0], centre, inverse, *labels.shape)
 
 
 def transform_vectors(vectors: Field, symmetry: Symmetry) -> Field:
@@ -151,7 +153,8 @@ def pixel_sums(labels: Instances, highest: int) -> Sums:
 
     `labels` as `label_map` gives it. Row 0 and the rows of absent ids have area 0.
     """
-    return _pixel_sums(labels, highest)
+    runs = runs_of(labels)
+    return _run_sums(runs, runs[:, 3].copy(), highest)
 
 
 def pieces(labels: Instances) -> tuple[Instances, int]:
@@ -159,70 +162,27 @@ def pieces(labels: Instances) -> tuple[Instances, int]:
 
     `labels` as `label_map` gives it. Touching nuclei stay apart, unlike in the components of a mask.
     """
-    return _pieces(labels)
+    runs = runs_of(labels)
+    parts, count = joined(runs)
+    return painted(runs, parts, *labels.shape), count
 
 
 @njit(cache=True)
-def _pixel_sums(labels: Instances, highest: int) -> Sums:
-    height, width = labels.shape
+def _run_sums(runs: Runs, owners: Instances, highest: int) -> Sums:
+    """`pixel_sums` of the owner of each run; a row without pixels has area 0."""
     sums = np.zeros((highest + 1, 7), np.int64)
-    sums[:, 3], sums[:, 5] = width, height
-    for y in range(height):
-        end = 0
-        while end < width:
-            start, k = end, labels[y, end]
-            while end < width and labels[y, end] == k:
-                end += 1
-            if k:
-                row, run = sums[k], end - start
-                row[0] += run
-                row[1] += (start + end - 1) * run // 2
-                row[2] += y * run
-                row[3] = min(row[3], start)
-                row[4] = max(row[4], end - 1)
-                row[5] = min(row[5], y)
-                row[6] = max(row[6], y)
+    sums[:, 3] = sums[:, 5] = np.iinfo(np.int32).max
+    for run in range(len(runs)):
+        y, start, end, _ = runs[run]
+        row, length = sums[owners[run]], np.int64(end - start)
+        row[0] += length
+        row[1] += (start + end - 1) * length // 2
+        row[2] += y * length
+        row[3] = min(row[3], start)
+        row[4] = max(row[4], end - 1)
+        row[5] = min(row[5], y)
+        row[6] = max(row[6], y)
     return sums
-
-
-@njit(cache=True)
-def _pieces(labels: Instances) -> tuple[Instances, int]:
-    """Two passes with union-find; the root of a piece is its smallest provisional number."""
-    height, width = labels.shape
-    parts = np.zeros((height, width), np.int32)
-    parent = np.zeros(labels.size + 1, np.int32)
-    count = 0
-    for y in range(height):
-        for x in range(width):
-            k = labels[y, x]
-            if k == 0:
-                continue
-            left = parts[y, x - 1] if x and labels[y, x - 1] == k else 0
-            above = parts[y - 1, x] if y and labels[y - 1, x] == k else 0
-            if left == 0 and above == 0:
-                count += 1
-                parent[count] = count
-                parts[y, x] = count
-                continue
-            parts[y, x] = left or above
-            if left and above and left != above:
-                while parent[left] != left:
-                    left = parent[left]
-                while parent[above] != above:
-                    above = parent[above]
-                parent[max(left, above)] = min(left, above)
-    number = 0
-    for i in range(1, count + 1):  # parents come before their children, so one pass numbers them all
-        if parent[i] == i:
-            number += 1
-            parent[i] = number
-        else:
-            parent[i] = parent[parent[i]]
-    for y in range(height):
-        for x in range(width):
-            if parts[y, x]:
-                parts[y, x] = parent[parts[y, x]]
-    return parts, number
 
 
 @njit(cache=True)
@@ -260,17 +220,19 @@ def _offsets(labels: Instances, sums: Sums) -> Field:
 
 
 @njit(cache=True)
-def _hv(parts: Instances, factor: Sums, centre: Sums, inverse: NDArray[np.float64]) -> Field:
+def _hv(
+    runs: Runs, parts: Instances, factor: Sums, centre: Sums, inverse: NDArray[np.float64], height: int, width: int
+) -> Field:
     """inverse (pieces, axis, side): 1 over the largest position before and behind the centre."""
-    height, width = parts.shape
     result = np.zeros((2, height, width), np.float32)
-    for y in range(height):
-        for x in range(width):
-            k = parts[y, x]
-            if k:
-                along, down = x * factor[k] - centre[k, 0], y * factor[k] - centre[k, 1]
-                result[0, y, x] = along * inverse[k, 0, int(along > 0)]
-                result[1, y, x] = down * inverse[k, 1, int(down > 0)]
+    for run in range(len(runs)):
+        y, start, end, _ = runs[run]
+        k = parts[run]
+        down = y * factor[k] - centre[k, 1]
+        result[1, y, start:end] = down * inverse[k, 1, int(down > 0)]
+        for x in range(start, end):
+            along = x * factor[k] - centre[k, 0]
+            result[0, y, x] = along * inverse[k, 0, int(along > 0)]
     return result
 
 

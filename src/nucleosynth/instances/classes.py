@@ -3,8 +3,10 @@
 from typing import Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
+from nucleosynth.conditions.runs import Runs, runs_of
 from nucleosynth.conditions.structure import UNKNOWN, label_map
 from nucleosynth.errors import UserError
 from nucleosynth.sample import Classes
@@ -32,27 +34,44 @@ def majority(instances: NDArray[Any], pixels: NDArray[Any], background: bool = T
             expected=f"integers {labels.shape} or floats (c, {labels.shape[0]}, {labels.shape[1]})",
             got=f"{pixels.dtype} {pixels.shape}",
         )
-    inside = np.flatnonzero(labels)
-    nuclei = labels.ravel()[inside]
-    votes: NDArray[Any]
+    runs = runs_of(labels)
     if pixels.ndim == 2:
-        votes = _counts(nuclei, pixels.ravel()[inside], highest)
+        _check_classes(pixels if pixels.dtype == np.uint8 else pixels[labels > 0])
+        votes = _counts(runs, pixels.astype(np.uint8, copy=False), highest)
     else:
-        named = pixels[1:] if background else pixels
-        votes = np.zeros((highest + 1, 1 + len(named)))
-        for channel, probability in enumerate(named, start=1):
-            votes[:, channel] = np.bincount(nuclei, probability.ravel()[inside], highest + 1)
-    votes[:, 0] = 0
+        single = pixels if pixels.dtype in (np.float32, np.float64) else pixels.astype(np.float64)
+        votes = _sums(runs, single[1:] if background else single, highest)
     return np.asarray(np.argmax(votes, axis=1)[1:], np.uint8)
 
 
-def _counts(nuclei: NDArray[np.int32], classes: NDArray[np.integer[Any]], highest: int) -> NDArray[np.int64]:
-    """Pixels of each class in each nucleus: (highest + 1, UNKNOWN), `UNKNOWN` itself left out."""
-    if classes.min(initial=0) < 0 or classes.max(initial=0) > UNKNOWN:
-        raise UserError(
-            "a class out of range", expected=f"0..{UNKNOWN}", got=f"{classes.min(initial=0)}..{classes.max(initial=0)}"
-        )
-    known = classes < UNKNOWN
-    width = int(classes[known].max(initial=0)) + 1
-    joint = nuclei[known].astype(np.int64) * width + classes[known]
-    return np.bincount(joint, minlength=(highest + 1) * width).reshape(highest + 1, width)
+def _check_classes(pixels: NDArray[np.integer[Any]]) -> None:
+    low, high = pixels.min(initial=0), pixels.max(initial=0)
+    if low < 0 or high > UNKNOWN:
+        raise UserError("a class out of range", expected=f"0..{UNKNOWN}", got=f"{low}..{high}")
+
+
+@njit(cache=True)
+def _counts(runs: Runs, pixels: NDArray[np.uint8], highest: int) -> NDArray[np.int64]:
+    """Pixels of each class in each nucleus (highest + 1, 1 + c), 0 for the background; `UNKNOWN` is left out."""
+    width = 1
+    for y, start, end, _ in runs:
+        for x in range(start, end):
+            if pixels[y, x] != UNKNOWN:
+                width = max(width, pixels[y, x] + 1)
+    votes = np.zeros((highest + 1, width), np.int64)
+    for y, start, end, k in runs:
+        for x in range(start, end):
+            if 0 < pixels[y, x] < width:
+                votes[k, pixels[y, x]] += 1
+    return votes
+
+
+@njit(cache=True)
+def _sums(runs: Runs, named: NDArray[np.floating[Any]], highest: int) -> NDArray[np.float64]:
+    """Sum of each class's probability over each nucleus (highest + 1, 1 + c), 0 for the background."""
+    votes = np.zeros((highest + 1, 1 + len(named)))
+    for y, start, end, k in runs:
+        for c in range(len(named)):
+            for x in range(start, end):
+                votes[k, c + 1] += named[c, y, x]
+    return votes

@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from nucleosynth.conditions.runs import areas, joined, meet, painted, runs_of
 from nucleosynth.errors import UserError
 from nucleosynth.instances.watershed import watershed
-from nucleosynth.metrics.overlap import numbered
 from nucleosynth.sample import Instances
 
 Field = NDArray[np.float32]
@@ -54,31 +54,34 @@ def extract(
     cores = _without_holes(blob & (rims < edge))
     # For cv2 what lies beyond the tile is foreground when it erodes: markers at the border survive.
     ellipse = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (opening, opening))
-    markers = _large_pieces(np.asarray(cv2.morphologyEx(cores, cv2.MORPH_OPEN, ellipse)) > 0, min_area)
-    # A marker that lies wholly in a hole of the foreground grows into nothing, hence `numbered`.
-    return numbered(watershed(energy, markers, blob))
+    opened = np.asarray(cv2.morphologyEx(cores, cv2.MORPH_OPEN, ellipse))
+    return watershed(energy, _large_pieces(opened, min_area, blob), blob)
 
 
 def _rims(hv: NDArray[np.floating[Any]], ksize: int) -> Field:
     """Strength of the jump of either map (h w), 0..1; borders are reflected without repeating the edge pixel."""
-    along_x, along_y = (_unit_range(np.ascontiguousarray(hv[..., axis], np.float32)) for axis in range(2))
-    return np.maximum(
-        1 - _unit_range(np.asarray(cv2.Sobel(along_x, cv2.CV_32F, 1, 0, ksize=ksize))),
-        1 - _unit_range(np.asarray(cv2.Sobel(along_y, cv2.CV_32F, 0, 1, ksize=ksize))),
-    )
+    slopes = []
+    for axis in range(2):
+        along = _unit_range(np.array(hv[..., axis], np.float32, order="C"))
+        slopes.append(_unit_range(np.asarray(cv2.Sobel(along, cv2.CV_32F, 1 - axis, axis, ksize=ksize))))
+    return np.subtract(1, np.minimum(*slopes, out=slopes[0]), out=slopes[0])
 
 
-def _unit_range(field: NDArray[Any]) -> Field:
-    """The field stretched to 0..1 (float32); 0 where it is constant."""
-    return np.asarray(cv2.normalize(field, np.empty_like(field), 0, 1, cv2.NORM_MINMAX, cv2.CV_32F), np.float32)
+def _unit_range(field: Field) -> Field:
+    """The field stretched to 0..1 in place; 0 where it is constant."""
+    cv2.normalize(field, field, 0, 1, cv2.NORM_MINMAX)
+    return field
 
 
-def _large_pieces(mask: NDArray[np.bool_], min_area: int) -> Instances:
-    """The 4-connected pieces of a mask with at least `min_area` px, numbered from 1."""
-    _, labels, boxes, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
-    large = boxes[:, cv2.CC_STAT_AREA] >= min_area
-    large[0] = False
-    return np.asarray(np.where(large, np.cumsum(large), 0).astype(np.int32)[labels])
+def _large_pieces(mask: NDArray[Any], min_area: int, within: NDArray[np.bool_] | None = None) -> Instances:
+    """The 4-connected pieces of a mask with at least `min_area` px, some of them in `within`, numbered from 1."""
+    runs = runs_of(mask)
+    parts, count = joined(runs)
+    kept = areas(runs, parts, count) >= min_area
+    kept[0] = False
+    if within is not None:  # a marker that lies wholly in a hole of the foreground would grow into nothing
+        kept &= meet(runs, parts, count, within)
+    return painted(runs, np.where(kept, np.cumsum(kept), 0).astype(np.int32)[parts], *mask.shape)
 
 
 def _without_holes(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
-from skimage import measure
 
+from nucleosynth.conditions.runs import joined, painted, runs_of
 from nucleosynth.errors import UserError
 from nucleosynth.sample import Instances
 
@@ -101,15 +101,17 @@ def trace(instances: Instances) -> list[list[list[Ring]]]:
         >>> [nucleus[0][0].tolist() for nucleus in trace(np.array([[0, 1]], np.int32))]
         [[[1, 0], [2, 0], [2, 1], [1, 1]]]
     """
-    parts: NDArray[np.int32] = np.pad(measure.label(instances, connectivity=1).astype(np.int32), 1)  # type: ignore[no-untyped-call]
-    corners, begins, owners, areas = _rings(parts)
-    number_of = np.zeros(int(parts.max(initial=0)) + 1, np.int32)
-    number_of[parts[1:-1, 1:-1]] = instances
+    runs = runs_of(instances)
+    part_of, count = joined(runs)
+    number_of = np.zeros(count + 1, np.int32)
+    number_of[part_of] = runs[:, 3]
+    inside = runs + np.array([1, 1, 1, 0], np.int32)
+    corners, begins, owners, areas = _rings(painted(inside, part_of, instances.shape[0] + 2, instances.shape[1] + 2))
     polygons: list[list[Ring]] = [[] for _ in number_of]
     for start, end, owner, area in zip(begins[:-1].tolist(), begins[1:].tolist(), owners.tolist(), areas, strict=True):
         # The outer ring is the one that runs clockwise, and stands first.
         polygons[owner].insert(0 if area > 0 else len(polygons[owner]), corners[start:end])
-    nuclei: list[list[list[Ring]]] = [[] for _ in range(int(instances.max(initial=0)))]
+    nuclei: list[list[list[Ring]]] = [[] for _ in range(int(number_of.max()))]
     for part in range(1, len(number_of)):
         nuclei[number_of[part] - 1].append(polygons[part])
     return nuclei

@@ -36,10 +36,9 @@ def watershed(energy: NDArray[Any], markers: NDArray[Any], mask: NDArray[np.bool
             expected="energy, markers and mask of one (h, w)",
             got=f"{energy.shape}, {labels.shape}, {mask.shape}",
         )
-    grown = np.where(mask, labels, 0)
-    if grown.any():
-        _flood(_levels(energy), grown, np.ascontiguousarray(mask))
-    return grown
+    if not labels.any():
+        return np.zeros(labels.shape, np.int32)
+    return _flood(_levels(energy), labels, np.ascontiguousarray(mask))
 
 
 def from_points(
@@ -97,40 +96,42 @@ def _levels(energy: NDArray[Any]) -> NDArray[np.uint16]:
 
 
 @njit(cache=True)
-def _flood(levels: NDArray[np.uint16], grown: Instances, mask: NDArray[np.bool_]) -> None:
-    """Grow `grown` in place. Each level has a queue, linked through `following`; -1 ends it."""
+def _flood(levels: NDArray[np.uint16], markers: Instances, mask: NDArray[np.bool_]) -> Instances:
+    """The markers grown over the mask. Each level has a queue: `ends` its first and last place, -1 if empty, linked
+    through `following`. Places are those of a map with a border, on which `state` is the id of what is flooded, 0
+    outside the mask, and -1 - level of what is still dry."""
     height, width = levels.shape
-    first, last = np.full(LEVELS, -1, np.int32), np.full(LEVELS, -1, np.int32)
-    following = np.full(levels.size, -1, np.int32)
+    state = np.zeros((height + 2, width + 2), np.int32)
     for y in range(height):
         for x in range(width):
-            if grown[y, x] and _has_room(grown, mask, y, x):
-                _append(first, last, following, levels[y, x], y * width + x)
+            if mask[y, x]:
+                state[y + 1, x + 1] = markers[y, x] or -1 - levels[y, x]
+    flat, beyond = state.ravel(), width + 2
+    following, ends = np.empty(flat.size, np.int32), np.full((LEVELS, 2), -1, np.int32)
+    for y in range(height):
+        for x in range(width):
+            here = (y + 1) * beyond + x + 1
+            if flat[here] > 0 and min(flat[here - beyond], flat[here - 1], flat[here + 1], flat[here + beyond]) < 0:
+                _append(ends, following, levels[y, x], here)
     for level in range(LEVELS):
-        while first[level] >= 0:
-            here = first[level]
-            first[level] = following[here]
-            y, x = here // width, here % width
-            for v, u in ((y - 1, x), (y, x - 1), (y, x + 1), (y + 1, x)):
-                if 0 <= v < height and 0 <= u < width and mask[v, u] and grown[v, u] == 0:
-                    grown[v, u] = grown[y, x]
+        here = ends[level, 0]
+        while here >= 0:
+            for step in (-beyond, -1, 1, beyond):
+                there = here + step
+                if flat[there] < 0:
                     # The water stands at `level`: lower ground is flooded at once, but in its turn.
-                    _append(first, last, following, max(level, levels[v, u]), v * width + u)
+                    _append(ends, following, max(level, -1 - flat[there]), there)
+                    flat[there] = flat[here]
+            here = following[here]
+    return np.maximum(state[1:-1, 1:-1], 0)
 
 
 @njit(cache=True)
-def _has_room(grown: Instances, mask: NDArray[np.bool_], y: int, x: int) -> bool:
-    for v, u in ((y - 1, x), (y, x - 1), (y, x + 1), (y + 1, x)):
-        if 0 <= v < grown.shape[0] and 0 <= u < grown.shape[1] and mask[v, u] and grown[v, u] == 0:
-            return True
-    return False
-
-
-@njit(cache=True)
-def _append(first: Instances, last: Instances, following: Instances, level: int, place: int) -> None:
+def _append(ends: Instances, following: Instances, level: int, place: int) -> None:
     """Put a place at the end of its level's queue."""
-    if first[level] < 0:
-        first[level] = place
+    if ends[level, 0] < 0:
+        ends[level, 0] = place
     else:
-        following[last[level]] = place
-    last[level] = place
+        following[ends[level, 1]] = place
+    ends[level, 1] = place
+    following[place] = -1
