@@ -32,8 +32,8 @@ from nucleosynth.data.tiles import random_crop, resample
 from nucleosynth.methods.jointflow import JointFlow
 from nucleosynth.metrics.contrast import nuclear_contrast
 from nucleosynth.metrics.copies import copies
-from nucleosynth.metrics.distribution import class_proportions, fsd
 from nucleosynth.metrics.instance import mean, scores
+from nucleosynth.metrics.proportions import class_proportions, fsd
 from nucleosynth.run import Run
 from nucleosynth.sample import Condition, Sample
 from nucleosynth.seeds import generator_of

@@ -25,7 +25,8 @@ from nucleosynth.data.reader import read
 from nucleosynth.data.tiles import resample
 from nucleosynth.methods.jointflow import JointFlow
 from nucleosynth.metrics.copies import copies, density
-from nucleosynth.metrics.distribution import frechet_distance, fsd
+from nucleosynth.metrics.frechet import frechet_distance
+from nucleosynth.metrics.proportions import fsd
 from nucleosynth.run import Run
 from nucleosynth.sample import Sample
 from nucleosynth.training.device import fabric_for

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from nucleosynth.metrics import classification, contrast, copies, distribution, instance
+from nucleosynth.metrics import classification, contrast, copies, instance, proportions
 
 Map = NDArray[np.int32]
 
@@ -107,7 +107,7 @@ def main() -> None:
         "centroids": lambda: classification.centroids(true),
         "pairs, as released": lambda: classification.pair(xy, other, 12),
         "pairs, gated": lambda: classification.pair(xy, other, 12, gated=True),
-        "class proportions": lambda: distribution.class_proportions(true, classes, 4, background=True),
+        "class proportions": lambda: proportions.class_proportions(true, classes, 4, background=True),
         "nuclear contrast": lambda: contrast.nuclear_contrast(image, true),
         "a 256^2 tile against one 1000^2 training image": lambda: copies.nearest([image[:256, :256]], [image]),
     }

@@ -208,15 +208,45 @@ CATALOG: dict[Kind, tuple[Entry, ...]] = {
         ),
         Entry(
             "fsd",
-            "metrics.distribution:fsd",
+            "metrics.proportions:fsd",
             "Frechet distance between class proportions in per cent",
             "Min et al., CoSyn, ECCV 2024",
         ),
         Entry(
             "kid",
-            "metrics.distribution:kid",
+            "metrics.kernel:kid",
             "kernel distance between image features, unbiased",
             "Binkowski et al., Demystifying MMD GANs, ICLR 2018",
+        ),
+        Entry(
+            "fd",
+            "metrics.frechet:frechet_distance",
+            "Frechet distance between image features: FID with Inception, FD-<encoder> with any other",
+            "Heusel et al., GANs trained by a two time-scale update rule, NeurIPS 2017",
+        ),
+        Entry(
+            "fd_infinity",
+            "metrics.frechet:fd_infinity",
+            "the Frechet distance at infinitely many images, by extrapolation",
+            "Chong and Forsyth, Effectively unbiased FID and Inception score, CVPR 2020",
+        ),
+        Entry(
+            "precision_recall",
+            "metrics.neighbours:precision_recall",
+            "share of synthetic images among the real ones' neighbours, and of real ones among theirs",
+            "Kynkaanniemi et al., Improved precision and recall metric, NeurIPS 2019",
+        ),
+        Entry(
+            "density_coverage",
+            "metrics.neighbours:density_coverage",
+            "how densely real images surround synthetic ones, and how many of them have any near",
+            "Naeem et al., Reliable fidelity and diversity metrics, ICML 2020",
+        ),
+        Entry(
+            "is",
+            "metrics.inception_score:inception_score",
+            "Inception Score from class probabilities, 10 splits",
+            "Salimans et al., Improved techniques for training GANs, NeurIPS 2016",
         ),
         Entry(
             "copies",

@@ -22,6 +22,7 @@ EMPTY = np.zeros_like(TRUE)
 NUCLEI = Nuclei(RNG.uniform(0, 24, (5, 2)), np.array([0, 1, 1, 2, 2], np.uint8))
 NO_NUCLEI = Nuclei(np.empty((0, 2)), np.empty(0, np.uint8))
 SHARES = RNG.dirichlet([1, 2, 3], (2, 8)) * 100
+FEATURES = RNG.normal(size=(2, 24, 3))
 BACKGROUND_ALONE = np.tile([100.0, 0, 0], (4, 1))
 PICTURES = RNG.integers(0, 256, (3, 32, 32, 3)).astype(np.uint8)
 GLASS = np.full((24, 24, 3), 244, np.uint8)
@@ -31,6 +32,11 @@ EXAMPLES: dict[str, tuple[tuple[Any, ...], tuple[Any, ...]]] = {
     "classification": (([(NUCLEI, NUCLEI)], ["a", "b"], 6.0), ([(NO_NUCLEI, NO_NUCLEI)], ["a", "b"], 6.0)),
     "fsd": (tuple(SHARES), (BACKGROUND_ALONE, BACKGROUND_ALONE)),
     "kid": (tuple(SHARES), (BACKGROUND_ALONE, BACKGROUND_ALONE)),
+    "fd": (tuple(SHARES), (BACKGROUND_ALONE, BACKGROUND_ALONE)),
+    "fd_infinity": (tuple(FEATURES), (FEATURES[0] * 0, FEATURES[1] * 0)),
+    "precision_recall": (tuple(SHARES), (BACKGROUND_ALONE, BACKGROUND_ALONE)),
+    "density_coverage": (tuple(SHARES), (FEATURES[0] * 0, FEATURES[1] * 0)),
+    "is": ((np.repeat(SHARES[0] / 100, 2, axis=0),), (np.tile([1.0, 0, 0], (10, 1)),)),
     "copies": (([PICTURES[0][:24, :24]], [PICTURES[1][:24, :24]], PICTURES), ([GLASS], [GLASS], [GLASS])),
     "contrast": ((PICTURES[0][:24, :24], TRUE), (GLASS, EMPTY)),
 }

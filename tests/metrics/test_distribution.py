@@ -7,7 +7,9 @@ from numpy.typing import NDArray
 from scipy.linalg import sqrtm
 
 from nucleosynth.errors import UserError
-from nucleosynth.metrics.distribution import class_proportions, frechet, frechet_distance, fsd, kid
+from nucleosynth.metrics.frechet import frechet, frechet_distance
+from nucleosynth.metrics.kernel import kid
+from nucleosynth.metrics.proportions import class_proportions, fsd
 
 RNG = np.random.default_rng(0)
 TURN = np.linalg.qr(RNG.normal(size=(6, 6)))[0]

@@ -1,154 +1,163 @@
-"""How far two populations of images lie apart: Frechet distance (FID, FSD) and kernel distance (KID) from features.
+"""All that says how far two populations of images lie apart, each with its interval and its real-versus-real floor.
 
-A feature array is (images, d): what an encoder says of each image, or the share of its pixels in each class. Which
-encoder it was names the number: "FID" is Inception-v3 with the weights of torch-fidelity, anything else
-"FD-<encoder>". Below some 5000 images the Frechet distance is biased upwards; the kernel distance is not.
+Rows are what is known of each image: features of an encoder (frechet, kernel, neighbours), a classifier's
+probabilities (inception_score), or per cent of its pixels in each class (proportions). Which encoder it was names the
+number: "FID" is of Inception-v3 with the weights of torch-fidelity, anything else "FD-<encoder>".
 """
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from math import inf
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nucleosynth.errors import UserError
-from nucleosynth.metrics.overlap import overlap
+from nucleosynth.errors import UserError, unknown_name
+from nucleosynth.metrics.frechet import LEAST_FOR_INFINITY, fd_infinity, frechet_distance
+from nucleosynth.metrics.inception_score import inception_score
+from nucleosynth.metrics.kernel import kid, squared_mmd
+from nucleosynth.metrics.neighbours import density_coverage, precision_recall
+from nucleosynth.metrics.proportions import fsd
+from nucleosynth.metrics.resampling import Estimate, Score, Side, Tick, estimate, evaluations
 
-Floats = NDArray[np.float64]
+ENOUGH = 5000
+"""Real images below which the Frechet distance's bias is large: the kernel distance or FD-infinity are to be read."""
+INCEPTION = "inception"
+"""What the encoder is called that has the published weights, and no other."""
+DRAWS, HALVINGS = 100, 20
 
 
-def frechet(mean1: NDArray[Any], cov1: NDArray[Any], mean2: NDArray[Any], cov2: NDArray[Any]) -> float:
-    """|mean1 - mean2|^2 + Tr(cov1 + cov2 - 2 (cov1 cov2)^1/2): the squared distance of two Gaussians, at least 0.
+@dataclass(frozen=True)
+class Measure:
+    """One way to compare: what it looks at, its scores of (real, synthetic, seed), a quicker way for halves, and how
+    many images it needs on each side."""
 
-    mean (d,), cov (d d) symmetric, positive semi-definite; singular ones are exact as well, as the trace of the root
-    is taken from the eigenvalues of cov1^1/2 cov2 cov1^1/2, which are those of cov1 cov2 and cannot be complex.
-    Source: Dowson and Landau, J. Multivariate Analysis 1982; Heusel et al., NeurIPS 2017.
+    of: Literal["features", "probabilities", "proportions"]
+    scores: Callable[[NDArray[Any], NDArray[Any], int], dict[str, float]]
+    halves: Score | None = None
+    least: int = 2
+
+
+MEASURES = {
+    "fd": Measure("features", lambda real, synthetic, _: {"fd": frechet_distance(real, synthetic)}),
+    "fd_infinity": Measure(
+        "features",
+        lambda real, synthetic, seed: {"fd_infinity": fd_infinity(real, synthetic, seed=seed)},
+        lambda real, synthetic: {"fd_infinity": fd_infinity(real, synthetic, draws=1)},
+        LEAST_FOR_INFINITY,
+    ),
+    "kid": Measure(
+        "features",
+        lambda real, synthetic, seed: {"kid": kid(real, synthetic, seed=seed)["kid"]},
+        lambda real, synthetic: {"kid": squared_mmd(real, synthetic)},
+    ),
+    "prdc": Measure(
+        "features",
+        lambda real, synthetic, _: precision_recall(real, synthetic) | density_coverage(real, synthetic),
+        least=6,
+    ),
+    # A score of one side: its "floor" is what real images score.
+    "is": Measure(
+        "probabilities",
+        lambda _, synthetic, seed: {"is": inception_score(synthetic, seed=seed)["is"]},
+        least=10,
+    ),
+    "fsd": Measure("proportions", lambda real, synthetic, _: {"fsd": fsd(real, synthetic)}),
+}
+BOUNDS = {
+    **dict.fromkeys(("fd", "fsd", "density"), (0.0, inf)),
+    **dict.fromkeys(("precision", "recall", "coverage"), (0.0, 1.0)),
+    "is": (1.0, inf),
+}
+"""Beyond which no interval reaches; the kernel distance and FD-infinity may be below 0."""
+TITLES = {"fd": ("FID", "FD"), "fd_infinity": ("FID-infinity", "FD-infinity"), "kid": ("KID", "KD"), "is": ("IS", "IS")}
+
+
+def compared(
+    real: NDArray[Any],
+    synthetic: NDArray[Any],
+    measures: Sequence[str] = ("fd", "fd_infinity", "kid", "prdc"),
+    *,
+    real_groups: NDArray[Any] | None = None,
+    synthetic_groups: NDArray[Any] | None = None,
+    draws: int = DRAWS,
+    halvings: int = HALVINGS,
+    level: float = 0.95,
+    seed: int = 0,
+    tick: Tick = lambda: None,
+) -> dict[str, Estimate]:
+    """Scores of two populations (n d), (m d) by `measures`: names of MEASURES that look at such rows.
+
+    Gives fd, fd_infinity, kid, precision, recall, density, coverage, is, fsd, whichever were asked for, in
+    that order of `measures`. real_groups (n,), synthetic_groups (m,): what images are not independent (a slide's, a
+    tile's), drawn together. draws, halvings, level, tick: as in `resampling.estimate`. Without any difference between
+    images distances are 0. Source: each measure's own file; intervals: Shao and Wu, Annals of Statistics 1989.
 
     Raises:
-        UserError: shapes that do not fit, or a value that is not finite.
+        UserError: an unknown measure, groups that do not fit, or too few images or values that are not finite.
+
+    Example:
+        >>> features = np.random.default_rng(0).normal(size=(2, 40, 3))
+        >>> found = compared(*features, ("kid",), seed=1)["kid"]
+        >>> found.low < 0 < found.high, found.real
+        (True, 40)
     """
-    size = len(mean1)
-    for name, array, shape in (
-        ("mean1", mean1, (size,)),
-        ("cov1", cov1, (size, size)),
-        ("mean2", mean2, (size,)),
-        ("cov2", cov2, (size, size)),
-    ):
-        if array.shape != shape or not np.isfinite(array).all():
-            got = str(array.shape) if array.shape != shape else "a value that is not finite"
-            raise UserError("not the moments of a Gaussian", expected=f"finite numbers {shape}", got=got, where=name)
-    values, vectors = np.linalg.eigh(cov1)
-    root = vectors * np.sqrt(values.clip(0))
-    cross = np.sqrt(np.linalg.eigvalsh(root.T @ cov2 @ root).clip(0)).sum()
-    return max(float(((mean1 - mean2) ** 2).sum() + np.trace(cov1) + np.trace(cov2) - 2 * cross), 0.0)
-
-
-def frechet_distance(real: NDArray[Any], synthetic: NDArray[Any]) -> float:
-    """`frechet` between the Gaussians of two feature arrays (n d), (m d), with unbiased covariances.
-
-    Raises:
-        UserError: fewer than two images on a side, numbers of features that differ, or a value that is not finite.
-    """
-    _check(real, synthetic)
-    (mean1, cov1), (mean2, cov2) = _moments(real), _moments(synthetic)
-    return frechet(mean1, cov1, mean2, cov2)
-
-
-def fsd(true_proportions: NDArray[Any], synthetic_proportions: NDArray[Any]) -> float:
-    """Frechet distance between per-image class proportions (n K), (m K) in per cent; in per cent squared, at least 0.
-
-    Whether the background is one of the K is the caller's choice at `class_proportions(background=)`, alike on both
-    sides, and belongs beside the number: CoSyn's K entries are the channels of its label map, background among them.
-    An image without nuclei is an image like any other. Source: Min et al., CoSyn, ECCV 2024.
-
-    Raises:
-        UserError: fewer than two images on a side, values outside 0..100, or numbers of classes that differ.
-    """
-    for name, shares in (("true", true_proportions), ("synthetic", synthetic_proportions)):
-        if shares.size and not (shares.min() >= 0 and shares.max() <= 100 * (1 + 1e-9)):
-            raise UserError(
-                "not proportions", expected="per cent, 0..100", got=f"{shares.min()}..{shares.max()}", where=name
-            )
-    return frechet_distance(true_proportions, synthetic_proportions)
-
-
-def class_proportions(
-    instances: NDArray[Any], classes: NDArray[Any], number_of_classes: int, *, background: bool
-) -> Floats:
-    """Per cent of the pixels of a map (h w) in each class; classes (n,) follow the ascending ids that occur.
-
-    With background (C+1,): of all pixels, background first. Without (C,): of the pixels of nuclei of known type.
-    Pixels of nuclei of unknown type (class 0) are left out of the whole, so that entries sum to 100. An image without
-    nuclei of known type gives 100, 0, 0 ... with background, and zeros without. If no pixel is left, zeros.
-
-    Raises:
-        UserError: classes that do not fit the ids, or a class out of range.
-    """
-    areas = overlap(instances, instances).true_areas
-    found = np.asarray(classes, np.int64)
-    if len(found) != len(areas) or not 0 <= found.min(initial=0) <= found.max(initial=0) <= number_of_classes:
-        raise UserError(
-            "classes do not fit the nuclei",
-            expected=f"{len(areas)} classes in 0..{number_of_classes}",
-            got=f"{len(found)} classes in {found.min(initial=0)}..{found.max(initial=0)}",
+    check_names(measures)
+    sides = Side(real, real_groups), Side(synthetic, synthetic_groups)
+    found: dict[str, Estimate] = {}
+    for name in measures:
+        measure = MEASURES[name]
+        found |= estimate(
+            partial(_seeded, measure, seed),
+            *sides,
+            halves=measure.halves,
+            least=measure.least,
+            draws=draws,
+            halvings=halvings,
+            level=level,
+            seed=seed,
+            tick=tick,
         )
-    pixels = np.zeros(number_of_classes + 1)
-    np.add.at(pixels, found, areas)
-    pixels[0] = instances.size - areas.sum()  # the unknown go, the background comes
-    kept = pixels if background else pixels[1:]
-    return kept * (100 / max(float(kept.sum()), 1.0))
+    return {name: _bounded(name, each) for name, each in found.items()}
 
 
-def kid(
-    real: NDArray[Any], synthetic: NDArray[Any], *, subsets: int = 100, subset_size: int = 1000, seed: int = 0
-) -> dict[str, float]:
-    """`kid`, the unbiased squared MMD of kernel (x y / d + 1)^3, mean over subsets; `kid_spread`, their deviation.
-
-    real (n d), synthetic (m d). Subsets are drawn without replacement, of `subset_size` or as many images as there
-    are on the smaller side. About 0, and as often below as above, for two samples of one population.
-    Source: Binkowski et al., Demystifying MMD GANs, ICLR 2018.
+def check_names(measures: Sequence[str], where: str = "") -> None:
+    """Refuse what is no measure.
 
     Raises:
-        UserError: fewer than two images on a side, numbers of features that differ, or a value that is not finite.
+        UserError: an unknown name, or none at all.
     """
-    _check(real, synthetic)
-    rng = np.random.default_rng(seed)
-    size = min(subset_size, len(real), len(synthetic))
-    values = [
-        _squared_mmd(real[rng.permutation(len(real))[:size]], synthetic[rng.permutation(len(synthetic))[:size]])
-        for _ in range(subsets)
-    ]
-    return {"kid": float(np.mean(values)), "kid_spread": float(np.std(values))}
+    if not measures:
+        raise UserError("nothing to measure", expected=f"some of {', '.join(MEASURES)}", got="none", where=where)
+    for name in measures:
+        if name not in MEASURES:
+            raise unknown_name("measure", name, MEASURES, where)
 
 
-def _squared_mmd(x: NDArray[Any], y: NDArray[Any]) -> float:
-    """The unbiased estimate: no image is compared with itself."""
-    n, m = len(x), len(y)
-    within_x, within_y, across = _cubic(x, x), _cubic(y, y), _cubic(x, y)
-    return float(
-        (within_x.sum() - within_x.trace()) / (n * (n - 1))
-        + (within_y.sum() - within_y.trace()) / (m * (m - 1))
-        - 2 * across.mean()
-    )
+def work(measures: Sequence[str], draws: int = DRAWS, halvings: int = HALVINGS) -> int:
+    """How many ticks `compared` gives."""
+    return len(measures) * evaluations(draws, halvings)
 
 
-def _cubic(x: NDArray[Any], y: NDArray[Any]) -> Floats:
-    kernel: Floats = (x.astype(np.float64) @ y.astype(np.float64).T / x.shape[1] + 1) ** 3
-    return kernel
+def title(score: str, encoder: str) -> str:
+    """What a score of an encoder is called: "FID", "KID" and "IS" are of Inception with the published weights alone.
+
+    Example:
+        >>> title("fd", "inception"), title("fd", "texture-1"), title("kid", "texture-1"), title("fsd", "texture-1")
+        ('FID', 'FD-texture-1', 'KD-texture-1', 'FSD')
+    """
+    if score == "fsd":
+        return "FSD"
+    published, other = TITLES.get(score, (score, score))
+    return published if encoder == INCEPTION else f"{other}-{encoder}"
 
 
-def _moments(features: NDArray[Any]) -> tuple[Floats, Floats]:
-    return features.mean(axis=0, dtype=np.float64), np.atleast_2d(np.cov(features, rowvar=False, dtype=np.float64))
+def _seeded(measure: Measure, seed: int, real: NDArray[Any], synthetic: NDArray[Any]) -> dict[str, float]:
+    return measure.scores(real, synthetic, seed)
 
 
-def _check(real: NDArray[Any], synthetic: NDArray[Any]) -> None:
-    for name, features in (("real", real), ("synthetic", synthetic)):
-        if features.ndim != 2 or len(features) < 2 or features.shape[1] != real.shape[1]:
-            raise UserError(
-                "not enough to compare",
-                expected="at least 2 images, with as many features on both sides",
-                got=f"{real.shape} and {synthetic.shape}",
-                where=name,
-                mend="give more images, described by one encoder",
-            )
-        if not np.isfinite(features).all():
-            raise UserError("features are not finite", expected="finite numbers", got="NaN or infinity", where=name)
+def _bounded(name: str, found: Estimate) -> Estimate:
+    low, high = np.clip([found.low, found.high], *BOUNDS.get(name, (-inf, inf)))
+    return replace(found, low=float(low), high=float(high))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from nucleosynth.data.tiles import grid, resample
 from nucleosynth.metrics.contrast import nuclear_contrast
 from nucleosynth.metrics.copies import copies
-from nucleosynth.metrics.distribution import class_proportions, fsd
+from nucleosynth.metrics.proportions import class_proportions, fsd
 from nucleosynth.report.results import Evidence, Tiles
 from nucleosynth.sample import Sample
 from nucleosynth.seeds import generator_of
