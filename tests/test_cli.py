@@ -29,7 +29,7 @@ EXPECTED = {
     "subset": "--by",
     "fit": "--resume",
     "generate": "--n",
-    "score": "[--json",
+    "score": "--aggregation",
     "study": "--arm",
     "cost": "[--preset",
 }
@@ -144,61 +144,6 @@ def test_a_store_may_be_converted_onto_itself(work: Path) -> None:
     assert main(["convert", "tiles", "tiles", "--split", "train", "--overwrite"]) == 0
     assert len(list(read("tiles"))) == 2
     assert {path.name for path in work.iterdir()} == {"tiles"}
-
-
-def test_score_of_the_truth_is_one_and_of_a_shift_is_known(work: Path) -> None:
-    assert main(["score", "tiles", "tiles", "--json", "scores.json"]) == 0
-    found = json.loads((work / "scores.json").read_text())
-    assert [image["sample_id"] for image in found["images"]] == [f"tile_{k}" for k in range(4)]
-    assert set(found["mean"].values()) == {1.0}
-    assert {"dice", "dice2", "aji", "aji_plus", "dq", "sq", "pq", "f_d", "accuracy", "f_round"} <= found["mean"].keys()
-    assert found["radius_px"] == 12
-    # 30 px squares 6 wide, moved by 1 px: intersection 25 of 30, union 35 (nuclei at the border keep inside).
-    moved = [
-        drawn_sample(k, instances=np.roll(drawn_sample(k).instances, 1, axis=1), split="test" if k > 1 else "train")
-        for k in range(4)
-    ]
-    store.write(moved, work / "moved")
-    assert main(["score", "tiles", "moved", "--json", "scores.json"]) == 0
-    mean = json.loads((work / "scores.json").read_text())["mean"]
-    assert mean["dice"] == pytest.approx(25 / 30)
-    assert mean["aji"] == mean["sq"] == pytest.approx(25 / 35)
-    assert mean["dq"] == mean["f_d"] == mean["accuracy"] == 1
-
-
-def test_undefined_scores_are_null_and_said_to_be_undefined(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    empty = drawn_sample(0, instances=np.zeros((40, 48), np.int32), classes=np.zeros(0, np.uint8))
-    store.write([empty], work / "empty")
-    assert main(["score", "empty", "empty", "--json", "scores.json"]) == 0
-    found = json.loads((work / "scores.json").read_text())
-    assert found["images"][0]["pq"] is None
-    assert found["mean"]["dice"] is None
-    assert "undefined" in capsys.readouterr().out
-    store.write([empty, drawn_sample(1)], work / "half")
-    assert main(["score", "half", "half", "--json", "scores.json"]) == 0
-    found = json.loads((work / "scores.json").read_text())
-    assert (found["mean"]["pq"], found["left_out"]["pq"]) == (1, 1)
-    assert "without 1 images" in " ".join(capsys.readouterr().out.split())
-
-
-def test_predictions_without_classes_get_what_can_be_scored(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    plain = [drawn_sample(k, classes=np.ones(16, np.uint8), class_names=("nucleus",)) for k in range(4)]
-    store.write(plain, work / "plain")
-    assert main(["score", "tiles", "plain", "--json", "scores.json"]) == 0
-    mean = json.loads((work / "scores.json").read_text())["mean"]
-    assert mean["f_d"] == mean["pq"] == 1
-    assert "accuracy" not in mean
-    assert "f_d alone" in capsys.readouterr().err
-
-
-def test_what_a_score_rests_on_is_said(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    store.write([drawn_sample(0, mpp=None, labelled_as="derived")], work / "derived")
-    assert main(["score", "derived", "derived", "--json", "scores.json"]) == 0
-    said = capsys.readouterr().err
-    assert "states no resolution" in said
-    assert "grown from points" in said
-    found = json.loads((work / "scores.json").read_text())
-    assert found["labelled_as"] == ["derived"]
 
 
 @pytest.mark.parametrize(

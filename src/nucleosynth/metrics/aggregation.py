@@ -39,7 +39,7 @@ class Judged:
 class Aggregate:
     """Scores of a data set. by_class, by_tissue: their tables, empty where the aggregation has none.
 
-    left_out: of how many images (mean, pannuke) or classes (conic, micro) a score is not defined; they are not in it.
+    left_out: of how many images (mean, pannuke) or classes (conic) a score is not defined; they are not in it.
     """
 
     name: str
@@ -113,7 +113,7 @@ def pannuke(images: Sequence[Judged], class_names: Sequence[str] = ()) -> Aggreg
         {name: _nanmean([row[name] for row in by_tissue.values()]) for name in values},
         _means_by_class(by_class, class_names),
         {tissue: row | {"images": int((tissues == tissue).sum())} for tissue, row in by_tissue.items()},
-        {name: int(np.isnan(value).sum()) for name, value in values.items()},
+        {name: _undefined(value) for name, value in values.items()},
     )
 
 
@@ -143,8 +143,8 @@ def conic(images: Sequence[Judged], class_names: Sequence[str]) -> Aggregate:
             for name, found, r2 in zip(class_names, total, explained, strict=True)
         },
         left_out={
-            "mpq_plus": sum(np.isnan(found.pq) for found in total),
-            "r2": int(np.isnan(explained).sum()),
+            "mpq_plus": _undefined([found.pq for found in total]),
+            "r2": _undefined(explained),
         },
     )
 
@@ -166,7 +166,6 @@ def micro(images: Sequence[Judged], class_names: Sequence[str] = ()) -> Aggregat
         "micro",
         instance.scores_of(joined([image.table for image in images])) | (typed if class_names else {}),
         {name: _qualities(found) for name, found in zip(class_names, total, strict=True)},
-        left_out={"pq": sum(np.isnan(found.pq) for found in total)} if class_names else {},
     )
 
 
@@ -242,6 +241,10 @@ def _means_by_class(pq: NDArray[np.float64], class_names: Sequence[str]) -> dict
 def _nanmean(values: Iterable[float]) -> float:
     defined = np.array([value for value in values if not np.isnan(value)])
     return float(defined.mean()) if len(defined) else NAN
+
+
+def _undefined(values: Iterable[float]) -> int:
+    return int(np.isnan(list(values)).sum())
 
 
 def _check(images: Sequence[Judged], class_names: Sequence[str]) -> None:

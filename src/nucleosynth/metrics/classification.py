@@ -61,8 +61,7 @@ def scores(
     total = Confusion.empty(len(class_names))
     for true, predicted in images:
         total += confusion(true, predicted, len(class_names), radius_px, gated=gated, phantom=phantom)
-    named = {f"f_{name}": total.f_class(c) for c, name in enumerate(class_names, start=1)}
-    return {"f_d": total.f_d, "accuracy": total.accuracy, **named}
+    return total.scores(class_names)
 
 
 def radius_at(mpp: float, radius_um: float = RADIUS_UM) -> float:
@@ -140,6 +139,13 @@ class Confusion:
         hits = self.paired[c, c]
         of_either = self.paired[c].sum() + self.paired[1:, c].sum() - hits
         return _ratio(2 * hits, 2 * of_either + self.false_alarms[c] + self.missed[c])
+
+    def scores(self, class_names: Sequence[str]) -> dict[str, float]:
+        """`f_d`; with classes `accuracy` and `f_<class name>` of each."""
+        if not class_names:
+            return {"f_d": self.f_d}
+        named = {f"f_{name}": self.f_class(c) for c, name in enumerate(class_names, start=1)}
+        return {"f_d": self.f_d, "accuracy": self.accuracy, **named}
 
     def precision(self, c: int) -> float:
         """TP_c / (TP_c + FP_c + FPd_c): predicted nuclei of class c that are paired with one of it.
