@@ -31,14 +31,15 @@ class Estimate:
     """A score and what chance makes of it; NaN where there are too few images to say.
 
     value: of all images. low, high: the interval. floor: of one half of the real images against the other, the mean
-    over halvings. at_floor: of the same halves against as many synthetic images, so that both have the same bias.
-    real, synthetic: numbers of images.
+    over halvings; floor_high: what one halving in forty exceeds, at the level .95. at_floor: of the same halves against
+    as many synthetic images, the mean, so that both have the same bias. real, synthetic: numbers of images.
     """
 
     value: float
     low: float
     high: float
     floor: float
+    floor_high: float
     at_floor: float
     real: int
     synthetic: int
@@ -110,10 +111,13 @@ def estimate(
         some = rng.permutation(len(synthetic.rows))[: len(other)]
         floors.append(of(real.rows[one], real.rows[other[: len(some)]]))
         beside.append(of(real.rows[one], synthetic.rows[some]))
-    size = (len(real.rows), len(synthetic.rows))
     return {
         name: Estimate(
-            value, *_interval(value, _column(drawn, name), level), _mean(floors, name), _mean(beside, name), *size
+            value,
+            *_interval(value, _column(drawn, name), level),
+            *_floor(_column(floors, name), level),
+            *_floor(_column(beside, name), level)[:1],
+            *(len(real.rows), len(synthetic.rows)),
         )
         for name, value in found.items()
     }
@@ -132,9 +136,10 @@ def _interval(value: float, drawn: NDArray[np.float64], level: float) -> tuple[f
     return float(value - above), float(value - below)
 
 
+def _floor(halved: NDArray[np.float64], level: float) -> tuple[float, float]:
+    """Mean and upper end of the scores of halves; NaN without any."""
+    return (float(halved.mean()), float(np.quantile(halved, (1 + level) / 2))) if len(halved) else (np.nan, np.nan)
+
+
 def _column(found: list[dict[str, float]], name: str) -> NDArray[np.float64]:
     return np.array([each[name] for each in found])
-
-
-def _mean(found: list[dict[str, float]], name: str) -> float:
-    return float(_column(found, name).mean()) if found else float("nan")
