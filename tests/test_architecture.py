@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "diffusion": (GROUND | TORCH) - {"sample", "pictures", "nets"},
     "stages": GROUND | NUMPY | TORCH | {"stages"},
     "encoders": GROUND | NUMPY | TORCH | {"encoders"},
-    "segmentation": GROUND | NUMPY | TORCH | {"segmentation"},
+    "segmentation": GROUND | NUMPY | TORCH | {"encoders", "segmentation"},
     "methods": GROUND | NUMPY | TORCH | BOTH,
     **dict.fromkeys(VERBS, GROUND | NUMPY | TORCH | BOTH | VERBS | {"report"}),
     "report": GROUND | {"metrics", "report"},

@@ -31,7 +31,7 @@ def test_loss_falls_on_one_batch(discs: Discs) -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     batch = batches([Window(s.image, s.instances, s.classes) for s in [discs(0)]], [], NARROW, 0)(0)
-    network = HoVerNet(NARROW, 2)
+    network = HoVerNet.build(NARROW, 2)
     optimiser = torch.optim.AdamW(network.parameters(), 1e-2)
     course: dict[str, list[float]] = {}
     for _ in range(30):

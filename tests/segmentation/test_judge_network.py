@@ -11,14 +11,14 @@ NARROW = resolve(HoVerNet.presets["tiny"], {"width": 8}, "test")
 
 
 def test_tiny_is_as_small_as_said() -> None:
-    network = HoVerNet(HoVerNet.presets["tiny"], classes=4)
+    network = HoVerNet.build(HoVerNet.presets["tiny"], classes=4)
     assert 3.5e6 < sum(parameter.numel() for parameter in network.parameters()) < 3.65e6
 
 
 @pytest.mark.parametrize("size", [(64, 96), (33, 47), (16, 8), (1, 1)])
 @pytest.mark.parametrize("stem_stride", [1, 2])
 def test_any_size_comes_back(size: tuple[int, int], stem_stride: int) -> None:
-    network = HoVerNet(NARROW.model_copy(update={"stem_stride": stem_stride}), classes=3).eval()
+    network = HoVerNet.build(NARROW.model_copy(update={"stem_stride": stem_stride}), classes=3).eval()
     outputs = network(torch.zeros(2, 3, *size, dtype=torch.uint8))
     shapes = {name: tuple(maps.shape) for name, maps in outputs.items()}
     assert shapes == {"nuclei": (2, 2, *size), "field": (2, 2, *size), "type": (2, 4, *size)}
@@ -26,11 +26,11 @@ def test_any_size_comes_back(size: tuple[int, int], stem_stride: int) -> None:
 
 @pytest.mark.parametrize("classes", [0, 1])
 def test_no_type_decoder_where_there_is_nothing_to_tell_apart(classes: int) -> None:
-    assert list(HoVerNet(NARROW, classes)(torch.zeros(1, 3, 32, 32))) == ["nuclei", "field"]
+    assert list(HoVerNet.build(NARROW, classes)(torch.zeros(1, 3, 32, 32))) == ["nuclei", "field"]
 
 
 def test_whole_bytes_and_floats_are_the_same_image() -> None:
-    network = HoVerNet(NARROW, 2).eval()
+    network = HoVerNet.build(NARROW, 2).eval()
     torch.nn.init.normal_(network.decoders[0].head[0].weight)
     image = torch.randint(0, 256, (1, 3, 32, 32), dtype=torch.uint8)
     bytes_, floats = network(image)["nuclei"], network(image.float())["nuclei"]
@@ -47,7 +47,7 @@ def test_padding_is_even_so_the_network_has_no_preferred_side() -> None:
     """A far change of the image moves nothing: the response to a dot is centred on it to within the stride."""
     settings = HoVerNetSettings(width=8, blocks=(1, 1, 1, 1), dense=(1, 1))
     torch.manual_seed(0)
-    network = HoVerNet(settings, 0).double().eval()
+    network = HoVerNet.build(settings, 0).double().eval()
     torch.nn.init.normal_(network.decoders[0].head[0].weight)
     image = torch.full((1, 3, 256, 256), 100.0, dtype=torch.float64)
     dotted = image.clone()

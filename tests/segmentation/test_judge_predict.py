@@ -46,7 +46,7 @@ def test_windows_leave_no_seam(size: tuple[int, int], fabric: Fabric) -> None:
 @pytest.mark.parametrize("mpp", [0.25, 0.5, 0.7])
 def test_a_tile_keeps_size_resolution_and_name(discs: Discs, fabric: Fabric, mpp: float) -> None:
     torch.manual_seed(1)
-    network = HoVerNet(SETTINGS, 2)
+    network = HoVerNet.build(SETTINGS, 2)
     for decoder in network.decoders:
         torch.nn.init.normal_(decoder.head[0].weight)
     sample = discs(0, (200, 140), mpp=mpp)
@@ -79,7 +79,7 @@ def test_offsets_grow_with_the_map_and_nothing_else_does(discs: Discs, coding: s
 
 def test_the_labels_of_a_tile_are_not_looked_at(discs: Discs, fabric: Fabric) -> None:
     torch.manual_seed(1)
-    network = HoVerNet(SETTINGS, 2)
+    network = HoVerNet.build(SETTINGS, 2)
     for decoder in network.decoders:
         torch.nn.init.normal_(decoder.head[0].weight)
     sample = discs(0)
@@ -90,7 +90,7 @@ def test_the_labels_of_a_tile_are_not_looked_at(discs: Discs, fabric: Fabric) ->
 
 def test_resolution_is_never_guessed(discs: Discs, fabric: Fabric) -> None:
     with pytest.raises(UserError, match="unknown resolution"):
-        next(predict(judge_of(HoVerNet(SETTINGS, 2), fabric), [replace(discs(0), mpp=None)]))
+        next(predict(judge_of(HoVerNet.build(SETTINGS, 2), fabric), [replace(discs(0), mpp=None)]))
 
 
 def test_perfect_offsets_give_back_the_nuclei(discs: Discs) -> None:

@@ -9,7 +9,7 @@ Small tiles are laid side by side until the window is full, each drawn and turne
 from the real tiles. So every arm of a study sees windows of the same size and number, in one batch and one batch norm.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,14 +28,18 @@ Matrix = NDArray[np.float64]
 class Augmentation(Settings):
     """How training windows are varied; ranges are symmetric about "no change"."""
 
+    symmetries: bool = True
+    """Give each window one of the square's eight symmetries; if not, it lies as in its tile."""
     affine_share: float = Field(0.5, ge=0, le=1)
-    """Share of windows that are scaled, turned and sheared freely; the others take one of the square's symmetries."""
+    """Share of windows that are scaled, turned and sheared freely, besides."""
     scale: float = Field(0.2, ge=0, lt=1)
     """Largest relative change of scale, drawn for x and y apart."""
     shear_degrees: float = Field(5.0, ge=0, lt=45)
     """Largest shear."""
     rotation_degrees: float = Field(179.0, ge=0)
     """Largest rotation."""
+    always: bool = False
+    """Blur, smooth or add noise to every window; if not, one in four is spared."""
     blur_px: float = Field(1.0, ge=0)
     """Largest standard deviation of the Gaussian blur."""
     noise: float = Field(12.0, ge=0)
@@ -48,6 +52,15 @@ class Augmentation(Settings):
     """Largest change of brightness, of 255."""
     contrast: float = Field(0.25, ge=0, le=1)
     """Largest relative change of contrast."""
+
+
+NONE = Augmentation(symmetries=False, affine_share=0, blur_px=0, noise=0, hue=0, saturation=0, brightness=0, contrast=0)
+"""Random windows alone."""
+CLASSIC = Augmentation()
+"""The released conventional augmentation, which spares some windows, so that short trainings see sharp ones."""
+RELEASED = Augmentation(affine_share=1, always=True, noise=0.05 * 255)
+"""The same for every window, as the released code has it."""
+AUGMENTATIONS: Mapping[str, Augmentation] = {"none": NONE, "classic": CLASSIC, "released": RELEASED}
 
 
 @dataclass(frozen=True)
@@ -90,6 +103,7 @@ def sampling(size: tuple[int, int], side: int, settings: Augmentation, rng: np.r
     corner = np.where(spare > 0, rng.integers(np.maximum(spare, 0) + 1), spare // 2)
     middle = (side - 1) / 2
     linear = np.diag(rng.choice([-1.0, 1.0], 2))[rng.permutation(2)]  # the square's eight symmetries, exactly
+    linear = linear if settings.symmetries else np.eye(2)
     if rng.random() < settings.affine_share:
         scale = rng.uniform(1 - settings.scale, 1 + settings.scale, 2)
         shear = np.tan(np.radians(rng.uniform(-settings.shear_degrees, settings.shear_degrees)))
@@ -140,7 +154,7 @@ def recolour(image: Image, settings: Augmentation, rng: np.random.Generator) -> 
 
 
 def _blur_or_noise(image: Image, settings: Augmentation, rng: np.random.Generator) -> Image:
-    match rng.integers(4):
+    match rng.integers(3 if settings.always else 4):
         case 0 if settings.blur_px > 0:
             return np.asarray(cv2.GaussianBlur(image, (0, 0), rng.uniform(0.1, 1) * settings.blur_px), np.uint8)
         case 1 if settings.blur_px > 0:

@@ -1,44 +1,50 @@
-"""HoVer-Net: one encoder, three decoders - which pixels are nuclei, where their centres lie, of which type they are.
+"""HoVer-Net, the judge: which pixels are nuclei, where their centres lie, of which type they are.
 
-Graham et al., HoVer-Net, Medical Image Analysis 2019. Kept from it: the residual encoder, the shared 1x1 bottleneck,
-the decoders of dense units (1x1 to 128, 3x3 to 32 in four groups) with skips added, nearest upsampling by two.
-Departures, so that it trains on a CPU and takes any size: basic blocks and a narrow width, a stem of stride two, SAME
-padding throughout, and two values regressed that may be centroid offsets instead of the paper's normalised distances.
+Graham et al., HoVer-Net, Medical Image Analysis 2019. `resnet50` is the published network with its training (takes the
+released weights), `resnet34` its smaller sister, `tiny` a compact network that trains on a CPU and regresses centroid
+offsets in px where the published ones regress normalised distances.
 """
 
 from collections.abc import Mapping
 from typing import ClassVar, Literal, Self
 
-import torch
 from pydantic import Field, model_validator
-from torch import Tensor, nn
-from torch.nn import functional
-from torchvision.models.resnet import BasicBlock
+from torch import nn
 
+from nucleosynth import config
 from nucleosynth.config import Settings
-from nucleosynth.segmentation.augment import Augmentation
+from nucleosynth.segmentation.augment import RELEASED, Augmentation
 from nucleosynth.segmentation.losses import LossWeights
+from nucleosynth.segmentation.networks.compact import CompactHoVerNet
+from nucleosynth.segmentation.networks.published import STRIDE, Mode, PublishedHoVerNet, lost_px
+from nucleosynth.segmentation.schedule import Phase
 
 Coding = Literal["offsets", "hover"]
-BOTTLENECK, GROWTH, GROUPS = 128, 32, 4
-"""Channels of a dense unit's 1x1 and 3x3 convolution, and the groups of the latter (the paper's)."""
 
 
 class HoVerNetSettings(Settings):
     """The judge: network, resolution and training. The defaults are those of preset "tiny"."""
 
+    network: Literal["compact", "bottleneck", "basic"] = "compact"
+    """The compact network, or the published one with a ResNet50's bottleneck units or a ResNet34's basic units."""
+    mode: Mode = "same"
+    """Maps as large as the image; or, of the published network, 256 -> 164 (fast) and 270 -> 80 (original)."""
     width: int = Field(32, ge=8)
-    """Channels of the encoder's first stage; each stage doubles them."""
+    """Channels of the encoder's first 3x3 convolutions; each stage doubles them."""
     blocks: tuple[int, int, int, int] = (2, 2, 2, 2)
     """Residual blocks of each encoder stage."""
     stem_stride: Literal[1, 2] = 2
     """Stride of the first convolution; the paper's is 1, four times the work."""
     dense: tuple[int, int] = (4, 2)
     """Dense units of each decoder, deep and shallow."""
+    weights: str = "none"
+    """What training starts from: none, imagenet (torchvision's file, where torch hub keeps it), or a file."""
     coding: Coding = "offsets"
     """What the field decoder regresses: offsets to the nucleus's centre in px, or the paper's HV distances in -1..1."""
     offset_px: float = Field(2.0, gt=0)
     """The offset that is regressed as 1."""
+    released_targets: bool = False
+    """HV distances as the released code makes them: one px off, none in pieces under 30 px of the maps."""
     mpp: float = Field(0.5, gt=0)
     """Micrometres per pixel that the network works at; tiles are brought there, predictions brought back."""
     crop: int = Field(128, ge=16)
@@ -51,8 +57,10 @@ class HoVerNetSettings(Settings):
     """AdamW's rate after the warm-up; it falls to zero as a half cosine."""
     warmup: float = Field(0.05, gt=0, lt=1)
     """Share of the budget in which the rate rises."""
+    phases: tuple[Phase, ...] = ()
+    """Parts of the training; where there are any, batch, rate and its course are theirs."""
     weight_decay: float = Field(1e-2, ge=0)
-    """AdamW's weight decay."""
+    """AdamW's weight decay; at 0 it is Adam."""
     window: int = Field(256, ge=64)
     """Side of a window in prediction, px."""
     margin: int = Field(32, ge=0)
@@ -67,129 +75,90 @@ class HoVerNetSettings(Settings):
     """How training windows are varied."""
 
     @model_validator(mode="after")
-    def _middle_is_left(self) -> Self:
+    def _fits(self) -> Self:
         if 2 * self.margin >= self.window:
             raise ValueError(f"a margin below half the window of {self.window} px")
+        if self.network == "compact" and self.mode != "same":
+            raise ValueError("mode same for the compact network; fast and original are modes of the published one")
+        if self.network != "compact" and self.stem_stride != 1:
+            raise ValueError("stem_stride 1 for the published network")
+        if self.phases and abs(sum(phase.share for phase in self.phases) - 1) > 1e-6:
+            raise ValueError("phases whose shares add up to 1")
+        if self.network == "compact" and any(phase.frozen for phase in self.phases):
+            raise ValueError("no frozen phase for the compact network")
+        for name in ("crop", "window"):
+            self._check_side(name, getattr(self, name))
+        if 2 * self.margin < self.lost_px:
+            raise ValueError(f"a margin of at least {self.lost_px // 2} px in mode {self.mode}")
         return self
 
+    def _check_side(self, name: str, side: int) -> None:
+        cut = 6 if self.mode == "original" else 0
+        if self.mode != "same" and ((side - cut) % STRIDE or self.output_px(side) < STRIDE):
+            least = self.lost_px + STRIDE + -(self.lost_px + STRIDE - cut) % STRIDE
+            raise ValueError(f"a {name} of {least}, {least + STRIDE}, ... px in mode {self.mode}, not {side}")
 
-class HoVerNet(nn.Module):
-    """The network for tiles with `classes` named classes; with one class or none there is no type decoder.
+    @property
+    def lost_px(self) -> int:
+        """By how much maps are smaller than their window, px, both sides together."""
+        return 0 if self.network == "compact" else lost_px(self.dense, self.mode)
 
-    Example:
-        >>> outputs = HoVerNet(HoVerNet.presets["tiny"], classes=4)(torch.zeros(1, 3, 64, 96))
-        >>> {name: tuple(maps.shape) for name, maps in outputs.items()}
-        {'nuclei': (1, 2, 64, 96), 'field': (1, 2, 64, 96), 'type': (1, 5, 64, 96)}
+    def output_px(self, side: int) -> int:
+        """Side of the maps of a window of `side` px."""
+        return side - self.lost_px
+
+
+def in_mode(settings: HoVerNetSettings, mode: str, where: str = "--mode") -> HoVerNetSettings:
+    """The settings in another mode, with the sizes that belong to it.
+
+    Raises:
+        UserError: no such mode, or one that the network does not have.
     """
-
-    presets: ClassVar[Mapping[str, HoVerNetSettings]] = {"tiny": HoVerNetSettings()}
-
-    def __init__(self, settings: HoVerNetSettings, classes: int) -> None:
-        super().__init__()
-        widths = tuple(settings.width * 2**stage for stage in range(4))
-        self.encoder = Encoder(widths, settings.blocks, settings.stem_stride)
-        self.bottleneck = nn.Conv2d(widths[3], widths[2], 1, bias=False)
-        branches = {"nuclei": 2, "field": 2} | ({"type": classes + 1} if classes > 1 else {})
-        self.branches = tuple(branches)
-        self.decoders = nn.ModuleList(Decoder(widths, settings, channels) for channels in branches.values())
-        for module in self.modules():
-            # The heads, the only convolutions with a bias, keep torch's start: fan_out makes them certain and wrong.
-            if isinstance(module, nn.Conv2d) and module.bias is None:
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-
-    def forward(self, image: Tensor) -> dict[str, Tensor]:
-        """image (b 3 h w), values 0..255, any size -> logits `nuclei` (b 2 h w) and, where there are several classes,
-        `type` (b c+1 h w), background first in both; and `field` (b 2 h w): x then y, offsets / offset_px or HV."""
-        *skips, deep = self.encoder((image / 255).contiguous(memory_format=torch.channels_last))
-        deep = self.bottleneck(deep)
-        h, w = image.shape[-2:]
-        maps = (decoder(deep, skips)[..., :h, :w] for decoder in self.decoders)
-        return dict(zip(self.branches, maps, strict=True))
+    sizes = {"fast": (256, 46), "original": (270, 95), "same": (settings.window, settings.margin)}
+    window, margin = sizes.get(mode, sizes["same"])
+    crop = window if mode in ("fast", "original") else settings.crop
+    changes = {"mode": mode, "window": window, "crop": crop, "margin": margin}
+    return config.resolve(settings, changes if mode != settings.mode else {}, where)
 
 
-class Encoder(nn.Module):
-    """The residual encoder (He et al., 2016): maps of strides 1, 2, 4 and 8 after the stem."""
-
-    def __init__(self, widths: tuple[int, ...], blocks: tuple[int, ...], stem_stride: int) -> None:
-        super().__init__()
-        self.stem = nn.Sequential(
-            nn.Conv2d(3, widths[0], 7, stem_stride, 3, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU(inplace=True)
-        )
-        befores, strides = (widths[0], *widths[:-1]), (1, 2, 2, 2)
-        self.stages = nn.ModuleList(map(_residual_stage, befores, widths, blocks, strides))
-
-    def forward(self, x: Tensor) -> list[Tensor]:
-        """(b 3 h w), values 0..1 -> the four stages' maps, finest first."""
-        x = self.stem(x)
-        maps = []
-        for stage in self.stages:
-            x = stage(x)
-            maps.append(x)
-        return maps
-
-
-class Decoder(nn.Module):
-    """Three times upsampling by two and adding the encoder's map, then to full resolution; `channels` logits."""
-
-    def __init__(self, widths: tuple[int, ...], settings: HoVerNetSettings, channels: int) -> None:
-        super().__init__()
-        self.level3 = _dense_level(widths[2], settings.dense[0], widths[1])
-        self.level2 = _dense_level(widths[1], settings.dense[1], widths[0])
-        self.level1 = nn.Sequential(
-            nn.Conv2d(widths[0], widths[0], 3, padding=1, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU(inplace=True)
-        )
-        # a stem of stride 2 is undone by sub-pixel logits: sharper than interpolated ones, and no dearer
-        self.head = nn.Sequential(
-            nn.Conv2d(widths[0], channels * settings.stem_stride**2, 1), nn.PixelShuffle(settings.stem_stride)
-        )
-
-    def forward(self, x: Tensor, skips: list[Tensor]) -> Tensor:
-        """x: the bottleneck's map; skips: the three finer maps, finest first."""
-        for level, skip in zip((self.level3, self.level2, self.level1), reversed(skips), strict=True):
-            x = level(_double(x, skip) + skip)
-        return self.head(x)  # type: ignore[no-any-return]
+_PHASE = {"learning_rate": 1e-4, "decay_at": 0.5, "decay": 0.1}
+# Steps of an epoch go as one over the batch: two phases of 50 epochs, of batches of 16 and 4, are as 1 to 4.
+RELEASED_PHASES = (Phase(share=0.2, frozen=True, batch=16, **_PHASE), Phase(share=0.8, batch=4, **_PHASE))
+"""The released schedule: 50 epochs with the encoder frozen, 50 with all, Adam at 1e-4, a tenth of it after 25."""
+_RESNET50 = HoVerNetSettings(
+    network="bottleneck",
+    mode="fast",
+    width=64,
+    blocks=(3, 4, 6, 3),
+    stem_stride=1,
+    dense=(8, 4),
+    coding="hover",
+    mpp=0.25,
+    crop=256,
+    window=256,
+    margin=46,
+    phases=RELEASED_PHASES,
+    weight_decay=0,
+    losses=LossWeights(),
+    augmentation=RELEASED,
+)
 
 
-class DenseUnit(nn.Module):
-    """Pre-activated 1x1 and grouped 3x3 convolutions whose output is appended to the input."""
+class HoVerNet:
+    """The judge as the catalog knows it: its presets, and how its networks are made."""
 
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.BatchNorm2d(width),
-            nn.ReLU(),
-            nn.Conv2d(width, BOTTLENECK, 1, bias=False),
-            nn.BatchNorm2d(BOTTLENECK),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(BOTTLENECK, GROWTH, 3, padding=1, groups=GROUPS, bias=False),
-        )
+    name: ClassVar[str] = "hovernet"
+    presets: ClassVar[Mapping[str, HoVerNetSettings]] = {
+        "tiny": HoVerNetSettings(),
+        "resnet34": _RESNET50.model_copy(update={"network": "basic"}),
+        "resnet50": _RESNET50,
+    }
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(b c h w) -> (b c+32 h w)."""
-        return torch.cat([x, self.layers(x)], dim=1)
-
-
-def _residual_stage(before: int, width: int, blocks: int, stride: int) -> nn.Sequential:
-    skip = None
-    if stride != 1 or before != width:
-        skip = nn.Sequential(nn.Conv2d(before, width, 1, stride, bias=False), nn.BatchNorm2d(width))
-    return nn.Sequential(
-        BasicBlock(before, width, stride, skip), *(BasicBlock(width, width) for _ in range(blocks - 1))
-    )
-
-
-def _dense_level(before: int, units: int, after: int) -> nn.Sequential:
-    """3x3 convolution before -> after channels, dense units, 1x1 back to `after`."""
-    grown = after + GROWTH * units
-    return nn.Sequential(
-        nn.Conv2d(before, after, 3, padding=1, bias=False),
-        *(DenseUnit(after + GROWTH * unit) for unit in range(units)),
-        nn.BatchNorm2d(grown),
-        nn.ReLU(inplace=True),
-        nn.Conv2d(grown, after, 1, bias=False),
-    )
-
-
-def _double(x: Tensor, like: Tensor) -> Tensor:
-    """Nearest upsampling by two, cut to the size of `like`: odd where the image is no multiple of the stride."""
-    return functional.interpolate(x, scale_factor=2, mode="nearest")[..., : like.shape[-2], : like.shape[-1]]
+    @staticmethod
+    def build(settings: HoVerNetSettings, classes: int) -> nn.Module:
+        """The network of some settings, for tiles with `classes` named classes (with one or none, no types)."""
+        width, blocks, dense = settings.width, settings.blocks, settings.dense
+        if settings.network == "compact":
+            return CompactHoVerNet(classes, width=width, blocks=blocks, dense=dense, stem_stride=settings.stem_stride)
+        unit, mode = settings.network, settings.mode
+        return PublishedHoVerNet(classes, unit=unit, width=width, blocks=blocks, dense=dense, mode=mode)

@@ -32,18 +32,18 @@ MPP_20X = 0.5
 """Micrometres per pixel at which the extraction from offsets counts its scale as 1."""
 
 
-def predict(judge: Judge, samples: Iterable[Sample]) -> Iterator[Sample]:
+def predict(judge: Judge, samples: Iterable[Sample], at_once: int = AT_ONCE) -> Iterator[Sample]:
     """Each tile with the nuclei that the judge sees in place of its own; names, image, size and resolution stay.
 
     Nothing of the tile's labels is looked at. With one class every nucleus is of it; without classes all are unknown.
-    `labelled_as` is "derived".
+    `labelled_as` is "derived". at_once: windows in one pass; other numbers give the same up to rounding.
 
     Raises:
         UserError: a tile without mpp.
     """
     for sample in samples:
         image = resample(sample, judge.settings.mpp).image
-        maps = enlarge(raw_maps(judge, image), sample, judge.settings)
+        maps = enlarge(raw_maps(judge, image, at_once), sample, judge.settings)
         instances = extract(maps, sample, judge.settings)
         nuclei = int(instances.max(initial=0))
         if "type" in maps:
@@ -71,7 +71,7 @@ def ceiling(samples: Iterable[Sample], settings: HoVerNetSettings) -> list[dict[
 
 
 @torch.inference_mode()
-def raw_maps(judge: Judge, image: Image) -> Maps:
+def raw_maps(judge: Judge, image: Image, at_once: int = AT_ONCE) -> Maps:
     """The maps of a whole image (h w 3), any size, at the judge's resolution."""
     margin, core = judge.settings.margin, judge.settings.window - 2 * judge.settings.margin
     h, w = image.shape[:2]
@@ -79,15 +79,16 @@ def raw_maps(judge: Judge, image: Image) -> Maps:
     after = (margin + -h % core, margin + -w % core)
     wide = cv2.copyMakeBorder(image, margin, after[0], margin, after[1], cv2.BORDER_REFLECT_101)
     side = core + 2 * margin
+    spare = margin - judge.settings.lost_px // 2  # of the margin, what is in the maps
     whole: Maps = {}
-    for first in range(0, len(places), AT_ONCE):
-        some = places[first : first + AT_ONCE]
+    for first in range(0, len(places), at_once):
+        some = places[first : first + at_once]
         windows = np.stack([wide[top : top + side, left : left + side] for top, left in some])
         for name, maps in _maps(judge, torch.from_numpy(windows)).items():
             whole.setdefault(name, np.empty((h, w, maps.shape[-1]), np.float32))
             for (top, left), window in zip(some, maps, strict=True):
                 place = whole[name][top : top + core, left : left + core]
-                place[...] = window[margin:, margin:][: place.shape[0], : place.shape[1]]
+                place[...] = window[spare:, spare:][: place.shape[0], : place.shape[1]]
     return whole
 
 

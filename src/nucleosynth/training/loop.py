@@ -7,7 +7,7 @@ steps, and with it the decay of the learning rate, depends on the machine; give 
 
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -58,12 +58,15 @@ def train(
     run: Run,
     fabric: Fabric,
     picture: Callable[[int], None] | None = None,
+    marks: Sequence[float] = (),
+    at_mark: Callable[[int, float], None] | None = None,
     workers: int = 2,
 ) -> Moment:
     """Train a stage until its budget is used; checkpoints, log and pictures go into the run folder.
 
     batch_at: step -> batch, a pure function of the step, called in worker threads. picture: called with the step at
-    `PICTURES`. With `run.resume`, goes on from the stage's checkpoint where there is one.
+    `PICTURES`. at_mark: called with the step and the mark when a share of the budget in `marks` is reached; the time
+    that it takes is not counted. With `run.resume`, goes on from the stage's checkpoint where there is one.
 
     Raises:
         Interrupted: Ctrl-C; the state is saved and the message says how to go on.
@@ -98,6 +101,11 @@ def train(
                 and any(before.progress < share <= moment.progress for share in PICTURES)
             ):
                 picture(moment.step)
+            reached = [share for share in marks if before.progress < share <= moment.progress]
+            if at_mark and fabric.is_global_zero:
+                with clock.standing():
+                    for share in reached:
+                        at_mark(moment.step, share)
             if time.monotonic() - saved > SAVE_EVERY_S:
                 save(moment)
                 saved = time.monotonic()
@@ -124,6 +132,13 @@ class _Clock:
             assert self._budget.minutes is not None, "a Budget has steps or minutes"
             share = seconds / (60 * self._budget.minutes)
         return Moment(step, seconds, min(share, 1.0))
+
+    @contextmanager
+    def standing(self) -> Iterator[None]:
+        """Time that does not count."""
+        began = time.monotonic()
+        yield
+        self._began += time.monotonic() - began
 
 
 class _Ahead:
