@@ -16,6 +16,20 @@ Runs = NDArray[np.int32]
 """(m 4): row, first column, column after the last, id; in raster order."""
 
 
+def large_pieces(mask: NDArray[Any], min_area: int, within: NDArray[np.bool_] | None = None) -> Instances:
+    """The 4-connected pieces of a mask (h w) with at least `min_area` px, numbered from 1 in raster order.
+
+    within: a mask (h w); pieces without a pixel in it are dropped too.
+    """
+    runs = runs_of(mask)
+    parts, count = joined(runs)
+    kept = areas(runs, parts, count) >= min_area
+    kept[0] = False
+    if within is not None:
+        kept &= meet(runs, parts, count, within)
+    return painted(runs, np.where(kept, np.cumsum(kept), 0).astype(np.int32)[parts], *mask.shape)
+
+
 @njit(cache=True)
 def runs_of(labels: NDArray[Any]) -> Runs:
     """The runs of a map (h w) of integers or bools, 0 background."""

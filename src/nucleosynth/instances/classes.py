@@ -35,6 +35,7 @@ def majority(instances: NDArray[Any], pixels: NDArray[Any], background: bool = T
             got=f"{pixels.dtype} {pixels.shape}",
         )
     runs = runs_of(labels)
+    votes: NDArray[Any]
     if pixels.ndim == 2:
         _check_classes(pixels if pixels.dtype == np.uint8 else pixels[labels > 0])
         votes = _counts(runs, pixels.astype(np.uint8, copy=False), highest)

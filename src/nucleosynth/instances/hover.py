@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from nucleosynth.conditions.runs import areas, joined, meet, painted, runs_of
+from nucleosynth.conditions.runs import large_pieces
 from nucleosynth.errors import UserError
 from nucleosynth.instances.watershed import watershed
 from nucleosynth.sample import Instances
@@ -48,40 +48,30 @@ def extract(
         )
     if not (np.isfinite(nuclei).all() and np.isfinite(hv).all()):
         raise UserError("maps that are not finite", expected="0..1 and about -1..1", got="NaN or infinity")
-    blob = _large_pieces(nuclei >= threshold, min_area) > 0
+    blob = large_pieces(nuclei >= threshold, min_area) > 0
     rims = _rims(hv, ksize)  # the published code clears them outside the blob, where nothing reads them
     energy = -cv2.GaussianBlur((1 - rims) * blob, (3, 3), 0)
     cores = _without_holes(blob & (rims < edge))
     # For cv2 what lies beyond the tile is foreground when it erodes: markers at the border survive.
     ellipse = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (opening, opening))
     opened = np.asarray(cv2.morphologyEx(cores, cv2.MORPH_OPEN, ellipse))
-    return watershed(energy, _large_pieces(opened, min_area, blob), blob)
+    # A marker that lies wholly in a hole of the foreground would grow into nothing.
+    return watershed(energy, large_pieces(opened, min_area, within=blob), blob)
 
 
 def _rims(hv: NDArray[np.floating[Any]], ksize: int) -> Field:
     """Strength of the jump of either map (h w), 0..1; borders are reflected without repeating the edge pixel."""
-    slopes = []
-    for axis in range(2):
-        along = _unit_range(np.array(hv[..., axis], np.float32, order="C"))
-        slopes.append(_unit_range(np.asarray(cv2.Sobel(along, cv2.CV_32F, 1 - axis, axis, ksize=ksize))))
-    return np.subtract(1, np.minimum(*slopes, out=slopes[0]), out=slopes[0])
+    slope_x, slope_y = (
+        _unit_range(np.asarray(cv2.Sobel(_unit_range(along), cv2.CV_32F, 1 - axis, axis, ksize=ksize)))
+        for axis, along in enumerate((np.array(hv[..., 0], np.float32), np.array(hv[..., 1], np.float32)))
+    )
+    return np.subtract(1, np.minimum(slope_x, slope_y, out=slope_x), out=slope_x)
 
 
 def _unit_range(field: Field) -> Field:
     """The field stretched to 0..1 in place; 0 where it is constant."""
     cv2.normalize(field, field, 0, 1, cv2.NORM_MINMAX)
     return field
-
-
-def _large_pieces(mask: NDArray[Any], min_area: int, within: NDArray[np.bool_] | None = None) -> Instances:
-    """The 4-connected pieces of a mask with at least `min_area` px, some of them in `within`, numbered from 1."""
-    runs = runs_of(mask)
-    parts, count = joined(runs)
-    kept = areas(runs, parts, count) >= min_area
-    kept[0] = False
-    if within is not None:  # a marker that lies wholly in a hole of the foreground would grow into nothing
-        kept &= meet(runs, parts, count, within)
-    return painted(runs, np.where(kept, np.cumsum(kept), 0).astype(np.int32)[parts], *mask.shape)
 
 
 def _without_holes(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:

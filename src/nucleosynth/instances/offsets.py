@@ -20,7 +20,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from nucleosynth.conditions.structure import label_map, pieces
+from nucleosynth.conditions.runs import Runs, areas, joined, large_pieces, painted, runs_of
+from nucleosynth.conditions.structure import label_map
 from nucleosynth.errors import UserError
 from nucleosynth.instances.watershed import watershed
 from nucleosynth.sample import Instances
@@ -60,8 +61,8 @@ def extract(
     votes = _votes(mask, np.ascontiguousarray(offsets_px, np.float32))
     noise = _noise(mask, votes)
     votes = _agreed(mask, votes, AGREEMENT * noise)
-    nearest, count = _nearest_peak(_ballot(mask, votes), max(0.6 * scale, 0.5 * noise))
-    labels, sums = _assign(mask, votes, nearest, count)
+    zones, peak_of = _peaks(_ballot(mask, votes), max(0.6 * scale, 0.5 * noise))
+    labels, sums = _assign(mask, votes, zones, peak_of)
     nucleus_of = _merge(np.argsort(-sums[:, 0], kind="stable"), sums)
     return tidy(nucleus_of[labels], round(4 * scale**2) if min_area is None else min_area)
 
@@ -77,15 +78,12 @@ def tidy(instances: NDArray[Any], min_area: int) -> Instances:
         UserError: not an instance map.
     """
     labels, _ = label_map(instances)
-    parts, count = pieces(labels)
-    kept = _largest_pieces(labels, parts, count, min_area)
-    grown = watershed(np.zeros(labels.shape, np.uint8), kept[parts], labels > 0)
-    lost, more = pieces(((labels > 0) & (grown == 0)).astype(np.int32))
-    if more:
-        large = np.bincount(lost.ravel(), minlength=more + 1) >= min_area
-        large[0] = False
-        grown += np.where(large, kept.max(initial=0) + np.cumsum(large), 0).astype(np.int32)[lost]
-    return _without_holes(grown)
+    runs = runs_of(labels)
+    parts, count = joined(runs)
+    kept = _largest_pieces(runs, parts, count, min_area)
+    grown = watershed(np.zeros(labels.shape, np.uint8), painted(runs, kept[parts], *labels.shape), labels > 0)
+    apart = large_pieces((labels > 0) & (grown == 0), min_area)
+    return _without_holes(np.where(apart, apart + kept.max(initial=0), grown))
 
 
 def _check(foreground: NDArray[Any], offsets_px: NDArray[Any], scale: float) -> None:
@@ -107,35 +105,38 @@ def _noise(mask: Mask, votes: Field) -> float:
     return float(np.sqrt(np.median(squares)) / 1.665) if len(squares) else 0.0
 
 
-def _nearest_peak(ballot: Field, sigma: float) -> tuple[Instances, int]:
-    """Number of the peak (1..n) nearest to each pixel (h w), and n; peaks are maxima of 3 x 3 px after smoothing."""
+def _peaks(ballot: Field, sigma: float) -> tuple[Instances, Instances]:
+    """The zone (h w) of pixels that are nearest to one pixel of a peak, and the number of each zone's peak, from 1.
+
+    Peaks are maxima of 3 x 3 px after smoothing.
+    """
     side = 2 * int(np.ceil(3 * sigma)) + 1
     smooth = cv2.GaussianBlur(ballot, (side, side), sigma, borderType=cv2.BORDER_CONSTANT)
     peaks = (smooth >= cv2.dilate(smooth, np.ones((3, 3), np.uint8))) & (smooth > 0)
-    count, numbers = cv2.connectedComponents(peaks.astype(np.uint8), connectivity=8)
+    _, numbers = cv2.connectedComponents(peaks.astype(np.uint8), connectivity=8)
     _, zones = cv2.distanceTransformWithLabels(
         (~peaks).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
     )
-    number_of = np.zeros(int(zones.max()) + 1, np.int32)
-    number_of[zones[peaks]] = numbers[peaks]
-    return number_of[zones], count - 1
+    peak_of = np.zeros(int(zones.max()) + 1, np.int32)
+    peak_of[zones[peaks]] = numbers[peaks]
+    return np.asarray(zones, np.int32), peak_of
 
 
-def _largest_pieces(labels: Instances, parts: Instances, count: int, min_area: int) -> Instances:
+def _largest_pieces(runs: Runs, parts: Instances, count: int, min_area: int) -> Instances:
     """New number of each piece (count + 1,), 0 for all but the largest piece (the first of equals) of each id."""
-    areas = np.bincount(parts.ravel(), minlength=count + 1)
-    owner = np.zeros(count + 1, np.int32)
-    owner[parts.ravel()] = labels.ravel()
-    order = np.lexsort((np.arange(count + 1), -areas, owner))
+    sizes, owner = areas(runs, parts, count), np.zeros(count + 1, np.int32)
+    owner[parts] = runs[:, 3]
+    order = np.lexsort((np.arange(count + 1), -sizes, owner))
     first = order[np.flatnonzero(np.diff(owner[order], prepend=-1))]
     kept = np.zeros(count + 1, np.bool_)
-    kept[first] = (owner[first] > 0) & (areas[first] >= min_area)
+    kept[first] = (owner[first] > 0) & (sizes[first] >= min_area)
     return np.where(kept, np.cumsum(kept), 0).astype(np.int32)
 
 
 def _without_holes(labels: Instances) -> Instances:
-    count, regions = cv2.connectedComponents((labels == 0).astype(np.uint8), connectivity=4)
-    return _enclosing(labels, regions, count)[regions] + labels
+    runs = runs_of(labels == 0)
+    regions, count = joined(runs)
+    return labels + painted(runs, _enclosing(labels, runs, regions, count)[regions], *labels.shape)
 
 
 @njit(cache=True)
@@ -206,16 +207,16 @@ def _ballot(mask: Mask, votes: Field) -> Field:
 
 
 @njit(cache=True)
-def _assign(mask: Mask, votes: Field, nearest: Instances, count: int) -> tuple[Instances, NDArray[np.float64]]:
-    """The peak nearest to each pixel's vote (h w), and of each peak (count + 1, 4): votes, sums of x, y, x^2 + y^2."""
+def _assign(mask: Mask, votes: Field, zones: Instances, peak_of: Instances) -> tuple[Instances, NDArray[np.float64]]:
+    """The peak nearest to each pixel's vote (h w), and of each peak (n + 1, 4): votes, sums of x, y, x^2 + y^2."""
     height, width = mask.shape
     labels = np.zeros((height, width), np.int32)
-    sums = np.zeros((count + 1, 4))
+    sums = np.zeros((peak_of.max() + 1, 4))
     for y in range(height):
         for x in range(width):
             if mask[y, x]:
                 a, b = float(votes[y, x, 0]), float(votes[y, x, 1])
-                k = nearest[int(b + 0.5), int(a + 0.5)]
+                k = peak_of[zones[int(b + 0.5), int(a + 0.5)]]
                 labels[y, x] = k
                 sums[k, 0] += 1
                 sums[k, 1] += a
@@ -226,27 +227,78 @@ def _assign(mask: Mask, votes: Field, nearest: Instances, count: int) -> tuple[I
 
 @njit(cache=True)
 def _merge(order: NDArray[np.int64], sums: NDArray[np.float64]) -> Instances:
-    """Nucleus of each peak (n + 1,). Peaks come by falling number of votes and join the relatively nearest nucleus."""
-    nucleus_of = np.zeros(len(sums), np.int32)
+    """Nucleus of each peak (n + 1,). Peaks come by falling number of votes and join the relatively nearest nucleus.
+
+    Nuclei stand in square cells by their means, linked from `first` through `following` (0 ends), so that a peak meets
+    only those near it.
+    """
+    nucleus_of, following = np.zeros(len(sums), np.int32), np.zeros(len(sums), np.int32)
     nuclei = np.zeros_like(sums)
+    means = sums[:, 1:3] / np.maximum(sums[:, :1], 1)
+    most, near = sums[:, 0].max(), NEAR_FOR_SIZE**2 / np.pi
+    side = max(8.0, np.sqrt(2 * near * most))
+    first = np.zeros((int(means[:, 1].max() / side) + 1, int(means[:, 0].max() / side) + 1), np.int32)
     count = 0
     for i in order:
         if sums[i, 0] == 0:
             continue
-        best, nearest = 0, NEAR_FOR_SIZE**2 / np.pi
-        for k in range(1, count + 1):
-            dx = nuclei[k, 1] / nuclei[k, 0] - sums[i, 1] / sums[i, 0]
-            dy = nuclei[k, 2] / nuclei[k, 0] - sums[i, 2] / sums[i, 0]
-            square = dx * dx + dy * dy
-            relative = square / (nuclei[k, 0] + sums[i, 0])
-            if relative < nearest and np.sqrt(square) < NEAR_FOR_SPREAD * (_spread(nuclei[k]) + _spread(sums[i])):
-                best, nearest = k, relative
-        if best == 0:
+        best = _nearest_nucleus(sums[i], nuclei, first, following, side, np.sqrt(near * (most + sums[i, 0])) + 1)
+        if best:
+            _unlink(best, nuclei, first, following, side)
+        else:
             count += 1
             best = count
         nuclei[best] += sums[i]
+        most = max(most, nuclei[best, 0])
+        row, column = _cell(nuclei[best], side)
+        following[best], first[row, column] = first[row, column], best
         nucleus_of[i] = best
     return nucleus_of
+
+
+@njit(cache=True)
+def _nearest_nucleus(
+    peak: NDArray[np.float64],
+    nuclei: NDArray[np.float64],
+    first: Instances,
+    following: Instances,
+    side: float,
+    reach: float,
+) -> int:
+    """The nucleus within `reach` px that is relatively nearest among those that may be one with the peak; 0 if none."""
+    x, y = peak[1] / peak[0], peak[2] / peak[0]
+    best, nearest = 0, NEAR_FOR_SIZE**2 / np.pi
+    for row in range(max(int((y - reach) / side), 0), min(int((y + reach) / side) + 1, first.shape[0])):
+        for column in range(max(int((x - reach) / side), 0), min(int((x + reach) / side) + 1, first.shape[1])):
+            k = first[row, column]
+            while k:
+                dx, dy = nuclei[k, 1] / nuclei[k, 0] - x, nuclei[k, 2] / nuclei[k, 0] - y
+                square = dx * dx + dy * dy
+                relative = square / (nuclei[k, 0] + peak[0])
+                nearer = relative < nearest or (relative == nearest and k < best)
+                if nearer and np.sqrt(square) < NEAR_FOR_SPREAD * (_spread(nuclei[k]) + _spread(peak)):
+                    best, nearest = k, relative
+                k = following[k]
+    return best
+
+
+@njit(cache=True)
+def _cell(sums: NDArray[np.float64], side: float) -> tuple[int, int]:
+    """Row and column of the cell in which a nucleus's mean lies."""
+    return int(sums[2] / sums[0] / side), int(sums[1] / sums[0] / side)
+
+
+@njit(cache=True)
+def _unlink(k: int, nuclei: NDArray[np.float64], first: Instances, following: Instances, side: float) -> None:
+    """Take a nucleus out of its cell."""
+    row, column = _cell(nuclei[k], side)
+    if first[row, column] == k:
+        first[row, column] = following[k]
+        return
+    before = first[row, column]
+    while following[before] != k:
+        before = following[before]
+    following[before] = following[k]
 
 
 @njit(cache=True)
@@ -257,20 +309,23 @@ def _spread(sums: NDArray[np.float64]) -> float:
 
 
 @njit(cache=True)
-def _enclosing(labels: Instances, regions: Instances, count: int) -> Instances:
-    """The one nucleus around each background region (count,); 0 where the tile's border or several nuclei touch it."""
+def _enclosing(labels: Instances, runs: Runs, regions: Instances, count: int) -> Instances:
+    """The one nucleus round each background region (count + 1,); 0 where the tile's border or several nuclei touch it.
+
+    runs, regions: of the background, as `conditions.runs` gives them.
+    """
     height, width = labels.shape
-    low, high = np.full(count, np.iinfo(np.int32).max, np.int32), np.zeros(count, np.int32)
-    for y in range(height):
-        for x in range(width):
-            if labels[y, x]:
-                continue
-            region = regions[y, x]
-            if y == 0 or x == 0 or y == height - 1 or x == width - 1:
-                low[region] = 0
-                continue
-            for v, u in ((y - 1, x), (y, x - 1), (y, x + 1), (y + 1, x)):
-                if labels[v, u]:
-                    low[region] = min(low[region], labels[v, u])
-                    high[region] = max(high[region], labels[v, u])
+    low, high = np.full(count + 1, np.iinfo(np.int32).max, np.int32), np.zeros(count + 1, np.int32)
+    for run in range(len(runs)):
+        region = regions[run]
+        y, start, end, _ = runs[run]
+        if y == 0 or start == 0 or y == height - 1 or end == width:
+            low[region] = 0
+            continue
+        for k in (labels[y, start - 1], labels[y, end]):
+            low[region], high[region] = min(low[region], k), max(high[region], k)
+        for x in range(start, end):
+            for k in (labels[y - 1, x], labels[y + 1, x]):
+                if k:
+                    low[region], high[region] = min(low[region], k), max(high[region], k)
     return np.where(low == high, low, 0).astype(np.int32)

@@ -123,7 +123,7 @@ def _flood(levels: NDArray[np.uint16], markers: Instances, mask: NDArray[np.bool
                     _append(ends, following, max(level, -1 - flat[there]), there)
                     flat[there] = flat[here]
             here = following[here]
-    return np.maximum(state[1:-1, 1:-1], 0)
+    return np.maximum(state[1:-1, 1:-1], np.int32(0))
 
 
 @njit(cache=True)
