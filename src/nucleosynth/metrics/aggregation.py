@@ -78,7 +78,7 @@ def mean(images: Sequence[Judged], class_names: Sequence[str] = ()) -> Aggregate
     """
     _check(images, class_names)
     means = instance.mean([instance.scores_of(image.table) for image in images])
-    pq = np.array([[found.pq for found in image.by_class] for image in images]).reshape(len(images), -1)
+    pq = np.array([[found.pq for found in image.by_class] for image in images]).reshape(len(images), len(class_names))
     return Aggregate(
         "mean",
         {name: one.value for name, one in means.items()} or dict.fromkeys(instance.NAMES, NAN),
@@ -101,7 +101,9 @@ def pannuke(images: Sequence[Judged], class_names: Sequence[str] = ()) -> Aggreg
     """
     _check(images, class_names)
     bpq = np.array([_where_true(detections(image.table)) for image in images], np.float64)
-    by_class = np.array([[_where_true(found) for found in image.by_class] for image in images]).reshape(len(images), -1)
+    by_class = np.array([[_where_true(found) for found in image.by_class] for image in images]).reshape(
+        len(images), len(class_names)
+    )
     values = {"bpq": bpq} | ({"mpq": np.array([_nanmean(row) for row in by_class])} if class_names else {})
     tissues = np.array([image.tissue for image in images], np.str_)
     by_tissue = {
@@ -234,7 +236,7 @@ def _means_by_class(pq: NDArray[np.float64], class_names: Sequence[str]) -> dict
     """pq (images classes), NaN left out; and how many images are in the mean."""
     return {
         name: {"pq": _nanmean(column), "images": int((~np.isnan(column)).sum())}
-        for name, column in zip(class_names, pq.T if class_names else (), strict=True)
+        for name, column in zip(class_names, pq.T, strict=True)
     }
 
 
