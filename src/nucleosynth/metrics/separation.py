@@ -19,6 +19,8 @@ from nucleosynth.metrics.instance import mdice
 from nucleosynth.metrics.overlap import check_classes, numbered
 from nucleosynth.sample import Instances, Layout
 
+ALGORITHMS = ("connected_components", "hover", "points")
+
 
 def separation(instances: NDArray[Any], classes: NDArray[Any]) -> dict[str, float]:
     """Mean Dice (`instance.mdice`) of the nuclei that each algorithm gets back from the exact maps of one label, 0..1.
@@ -33,6 +35,8 @@ def separation(instances: NDArray[Any], classes: NDArray[Any]) -> dict[str, floa
     """
     labels = numbered(instances)
     check_classes(classes, int(labels.max(initial=0)), structure.UNKNOWN - 1, "classes")
+    if not labels.any():
+        return dict.fromkeys(ALGORITHMS, float("nan"))
     found = {
         "connected_components": structure.pieces(structure.semantic(labels, classes).astype(np.int32))[0],
         "hover": hover.extract((labels > 0).astype(np.float32), np.moveaxis(structure.hv(labels), 0, -1)),
