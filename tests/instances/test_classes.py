@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_array_equal
 
 from nucleosynth.conditions.structure import UNKNOWN
@@ -57,3 +60,39 @@ def test_pixels_of_another_size_or_kind_are_refused(pixels):
 def test_a_class_out_of_range_is_refused(bad):
     with pytest.raises(UserError, match="out of range"):
         majority(TWO, np.full((1, 6), bad))
+
+
+@given(
+    arrays(np.int32, st.tuples(st.integers(1, 8), st.integers(1, 8)), elements=st.integers(0, 3)),
+    st.sampled_from([np.uint8, np.uint64, np.int16, np.int64]),
+    st.data(),
+)
+@settings(deadline=None)
+def test_majority_is_the_definition_for_any_kind_of_number(instances, kind, data):
+    pixels = data.draw(arrays(kind, instances.shape, elements=st.sampled_from([0, 1, 2, 7, UNKNOWN])))
+    expected = []
+    for k in range(1, instances.max() + 1):
+        named = pixels[(instances == k) & (pixels > 0) & (pixels < UNKNOWN)].astype(int)
+        expected.append(np.bincount(named, minlength=1).argmax() if len(named) else 0)
+    assert_array_equal(majority(instances, pixels), expected)
+    for turn in range(4):
+        assert_array_equal(majority(np.rot90(instances, turn), np.rot90(pixels, turn)), expected)
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
+def test_probabilities_of_any_precision_and_order_of_axes(kind):
+    rng = np.random.default_rng(0)
+    instances, probabilities = rng.integers(0, 6, (20, 30)), rng.random((20, 30, 4)).astype(kind)
+    sums = [probabilities[instances == k].astype(float).sum(axis=0)[1:] for k in range(1, 6)]
+    assert_array_equal(majority(instances, probabilities.transpose(2, 0, 1)), np.argmax(sums, axis=1) + 1)
+
+
+def test_what_lies_outside_nuclei_is_not_asked():
+    assert_array_equal(majority(TWO, np.array([[1, 1, 2, -1, 999, 3]]) * [[1, 1, 1, 1, 0, 1]]), [1, 3])
+
+
+def test_one_nucleus_with_a_high_id_takes_no_table_of_all_classes():
+    highest = 1 << 22
+    found = majority(np.array([[highest, highest]]), np.array([[UNKNOWN, 1]], np.uint8))
+    assert len(found) == highest
+    assert found[-1] == 1

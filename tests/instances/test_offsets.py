@@ -13,7 +13,7 @@ from scipy import ndimage
 from nucleosynth.conditions import structure
 from nucleosynth.data import consep
 from nucleosynth.errors import UserError
-from nucleosynth.instances.offsets import extract, tidy
+from nucleosynth.instances.offsets import NEAR_FOR_SIZE, NEAR_FOR_SPREAD, _merge, extract, tidy
 from nucleosynth.metrics.instance import scores
 from nucleosynth.sample import transform_array, without_gaps
 
@@ -98,6 +98,35 @@ def test_one_pixel_and_no_pixel():
     instances[2, 3] = 1
     assert_array_equal(round_trip(instances, min_area=1), instances)
     assert not round_trip(instances).any()
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=60, deadline=None)
+def test_peaks_join_the_relatively_nearest_nucleus_of_all(seed):
+    """Looking only into near cells finds what looking at all nuclei finds; whole numbers make for ties."""
+    rng = np.random.default_rng(seed)
+    peaks, size = int(rng.integers(1, 60)), int(rng.integers(5, 300))
+    votes, means = rng.integers(0, 6, peaks + 1) * 50.0, rng.integers(0, size, (peaks + 1, 2)) / 2
+    squares = votes * ((means**2).sum(axis=1) + rng.integers(1, 400, peaks + 1))
+    sums = np.stack([votes, *(votes[:, None] * means).T, squares], axis=1)
+    order, nuclei, expected = np.argsort(-votes, kind="stable"), [], np.zeros(peaks + 1, int)
+    for i in order[votes[order] > 0]:
+        near = []
+        for k, nucleus in enumerate(nuclei, start=1):
+            square = ((nucleus[1:3] / nucleus[0] - sums[i, 1:3] / sums[i, 0]) ** 2).sum()
+            relative, joint = square / (nucleus[0] + sums[i, 0]), spread(nucleus) + spread(sums[i])
+            if relative < NEAR_FOR_SIZE**2 / np.pi and np.sqrt(square) < NEAR_FOR_SPREAD * joint:
+                near.append((relative, k))
+        if not near:
+            nuclei.append(np.zeros(4))
+        expected[i] = min(near)[1] if near else len(nuclei)
+        nuclei[expected[i] - 1] += sums[i]
+    assert_array_equal(_merge(order, sums), expected)
+
+
+def spread(sums):
+    """Root mean square distance of votes from their mean."""
+    return np.sqrt(max(sums[3] / sums[0] - (sums[1] / sums[0]) ** 2 - (sums[2] / sums[0]) ** 2, 0))
 
 
 def test_a_probability_is_cut_at_the_threshold():

@@ -54,6 +54,11 @@ def test_a_map_is_traced_in_the_order_of_its_ids() -> None:
     assert [(outer.min(axis=0).tolist(), area(outer)) for ((outer,),) in (first, second)] == [([1, 0], 3), ([0, 0], 2)]
 
 
+@pytest.mark.parametrize("size", [(0, 4), (3, 4)])
+def test_no_nucleus_has_no_outline(size: tuple[int, int]) -> None:
+    assert trace(np.zeros(size, np.int32)) == []
+
+
 @pytest.mark.parametrize("turned", [False, True])
 def test_a_disc_has_the_pixels_whose_centre_lies_inside(turned: bool) -> None:
     angles = np.linspace(0, 2 * np.pi, 400, endpoint=False)[:: -1 if turned else 1]

@@ -10,7 +10,7 @@ from skimage.segmentation import watershed as reference
 from nucleosynth.conditions import points, structure
 from nucleosynth.errors import UserError
 from nucleosynth.instances.watershed import from_distance, from_points, watershed
-from nucleosynth.sample import Condition, Layout
+from nucleosynth.sample import Condition, Layout, transform_array
 
 SPAN = np.mgrid[:40, :60]
 
@@ -44,6 +44,26 @@ def test_it_equals_scikit_image_on_plateaus(seed):
     mask = rng.random((30, 40)) < 0.9
     markers *= mask
     assert_array_equal(watershed(energy, markers, mask), reference(energy, markers, mask=mask))
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 7))
+@settings(max_examples=40, deadline=None)
+def test_a_turned_map_floods_to_the_turned_nuclei(seed, symmetry):
+    rng = np.random.default_rng(seed)
+    energy = rng.permutation(12 * 15).reshape(12, 15)  # no two alike: no order of queues decides
+    mask = rng.random((12, 15)) < 0.8
+    markers = np.where(rng.random((12, 15)) < 0.05, rng.integers(1, 9, (12, 15)), 0)
+    turned = [transform_array(array, symmetry) for array in (energy, markers, mask)]
+    assert_array_equal(watershed(*turned), transform_array(watershed(energy, markers, mask), symmetry))
+
+
+def test_one_pixel_and_ids_stay_as_they_are():
+    one = np.ones((1, 1), np.int64)
+    found = watershed(one, 7 * one, one > 0)
+    assert found.dtype == np.int32
+    assert_array_equal(found, [[7]])
+    assert not watershed(one, 7 * one, one < 0).any()
+    assert watershed(np.zeros((0, 3)), np.zeros((0, 3), int), np.zeros((0, 3), bool)).shape == (0, 3)
 
 
 def test_floats_flood_as_their_order_says():
