@@ -29,6 +29,8 @@ EXPECTED = {
     "subset": "--by",
     "fit": "--resume",
     "generate": "--n",
+    "segment fit": "--weights",
+    "segment predict": "RUN|WEIGHTS",
     "score": "--aggregation",
     "study": "--arm",
     "cost": "[--preset",
@@ -53,7 +55,7 @@ def test_help_names_every_verb(capsys: pytest.CaptureFixture[str], arguments: li
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_each_verb_has_help(capsys: pytest.CaptureFixture[str], verb: str) -> None:
-    assert main([verb, "--help"]) == 0
+    assert main([*verb.split(), "--help"]) == 0
     said = capsys.readouterr().out
     assert EXPECTED[verb] in said
     assert "--no-" not in said
@@ -68,6 +70,21 @@ def test_each_argument_has_help_of_its_own(verb: str) -> None:
         name for name in signature(function).parameters if not any(line.startswith(f"{name}: ") for line in lines)
     ]
     assert not undocumented
+
+
+@pytest.mark.parametrize("arguments", [["segment"], ["segment", "--help"]])
+def test_a_first_word_lists_its_verbs(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+    assert main(arguments) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("usage: nucleosynth segment VERB")
+    assert "  segment fit " in said
+    assert "  segment predict " in said
+    assert "study" not in said
+
+
+def test_a_second_word_that_does_not_go_with_the_first(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["segment", "predcit", "x"]) == 2
+    assert "did you mean 'segment predict'?" in capsys.readouterr().err
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,6 +27,7 @@ PUBLIC = [
     "list",
     "read",
     "score",
+    "segment",
     "study",
     "subset",
     "tiles",
@@ -40,9 +41,12 @@ def test_the_names_are_fixed() -> None:
 
 
 def test_the_verbs_are_those_of_the_catalog() -> None:
-    verbs = {entry.name for entry in catalog.CATALOG["verb"]}
-    assert verbs == set(PUBLIC) & verbs
-    assert verbs == set(nucleosynth._VERBS)
+    verbs = [entry.name.split() for entry in catalog.CATALOG["verb"]]
+    assert {first for first, *_ in verbs} <= set(PUBLIC)
+    assert {first for first, *second in verbs if not second} == set(nucleosynth._VERBS)
+    assert {first for first, *second in verbs if second} == set(nucleosynth._PAIRED)
+    for first, *second in verbs:
+        assert not second or callable(getattr(getattr(nucleosynth, first), second[0]))
 
 
 @pytest.mark.parametrize("name", PUBLIC)
@@ -66,6 +70,8 @@ def test_the_version_is_that_of_the_package() -> None:
         ("import nucleosynth.cli; nucleosynth.cli.main(['--help'])", {"torch", "numpy", "cv2", "pyarrow"}),
         ("import nucleosynth.cli; nucleosynth.cli.main(['list'])", {"torch", "numpy", "cv2", "pyarrow"}),
         ("import nucleosynth.cli; nucleosynth.cli.main(['convert', '--help'])", {"torch"}),
+        ("import nucleosynth.cli; nucleosynth.cli.main(['segment', '--help'])", {"torch", "numpy", "cv2", "pyarrow"}),
+        ("import nucleosynth.cli; nucleosynth.cli.main(['segment', 'fit', '--help'])", {"torch"}),
         ("import nucleosynth; nucleosynth.Sample, nucleosynth.read", {"torch", "cv2", "pyarrow"}),
     ],
 )

@@ -38,6 +38,8 @@ _VERBS = (
     "study",
     "cost",
 )
+_PAIRED = ("segment",)
+"""First words of verbs of two words: modules whose functions are the second words."""
 _MODULES = {
     "Sample": "sample",
     "Layout": "sample",
@@ -48,7 +50,7 @@ _MODULES = {
     "MachineError": "errors",
     "Interrupted": "errors",
 }
-__all__ = ["__version__", *_MODULES, *_VERBS]
+__all__ = ["__version__", *_MODULES, *_VERBS, *_PAIRED]
 
 
 def __getattr__(name: str) -> Any:
@@ -56,6 +58,8 @@ def __getattr__(name: str) -> Any:
         return getattr(import_module(f"nucleosynth.{_MODULES[name]}"), name)
     if name in _VERBS:
         return import_module("nucleosynth.catalog").load("verb", name)
+    if name in _PAIRED:
+        return import_module(f"nucleosynth.verbs.{name}")
     raise AttributeError(f"module 'nucleosynth' has no attribute {name!r}")
 
 

@@ -52,7 +52,10 @@ def _run(arguments: list[str]) -> int:
     elif arguments[0].startswith("-"):
         raise unknown_name("option", arguments[0], ("--help", "--version"), where=PROGRAM)
     else:
-        verb, *rest = arguments
+        verb, rest = _verb(arguments)
+        if not verb:
+            print(_overview(arguments[0]))
+            return 0
         function = catalog.find("verb", verb).load()
         parsed = _parse(verb, function, rest)
         if parsed is not None:
@@ -61,9 +64,32 @@ def _run(arguments: list[str]) -> int:
     return 0
 
 
-def _overview() -> str:
-    width = max(len(entry.name) for entry in catalog.CATALOG["verb"])
-    lines = [f"  {entry.name:<{width}}  {entry.line}" for entry in catalog.CATALOG["verb"]]
+def _verb(arguments: list[str]) -> tuple[str, list[str]]:
+    """The verb, of one word or of two, and its arguments; no verb where the help of a first word is asked for.
+
+    Raises:
+        UserError: a first word with a second one that does not go with it.
+    """
+    first, *rest = arguments
+    pairs = [entry.name for entry in catalog.CATALOG["verb"] if entry.name.startswith(f"{first} ")]
+    if not pairs:
+        return first, rest
+    if not rest or rest[0] in _HELP:
+        return "", []
+    verb = f"{first} {rest[0]}"
+    if verb not in pairs:
+        raise unknown_name("verb", verb, pairs, where=PROGRAM)
+    return verb, rest[1:]
+
+
+def _overview(first: str = "") -> str:
+    """What verbs there are, all or those that begin with one word."""
+    entries = [entry for entry in catalog.CATALOG["verb"] if not first or entry.name.startswith(f"{first} ")]
+    width = max(len(entry.name) for entry in entries)
+    lines = [f"  {entry.name:<{width}}  {entry.line}" for entry in entries]
+    if first:
+        lines = [f"usage: {PROGRAM} {first} VERB ...", "", *lines, ""]
+        return "\n".join([*lines, f"`{PROGRAM} {first} VERB --help` says what a verb takes."])
     return "\n".join(
         [
             f"usage: {PROGRAM} VERB ...",

@@ -15,6 +15,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from nucleosynth.data.classes import numbered_names
 from nucleosynth.data.tiles import resample
 from nucleosynth.encoders.weights import digest_of, fill
 from nucleosynth.errors import UserError
@@ -42,7 +43,7 @@ Batch = dict[str, Tensor]
 class Judge:
     """A trained network, ready to predict (see predict.py). `network` is set up by `fabric` and in evaluation mode.
 
-    checkpoint: the digest of its weights, "" while they are in the making.
+    checkpoint: the digest of its weights, "" while they are in the making; class_scheme: as `Sample.class_scheme`.
     """
 
     network: nn.Module
@@ -50,6 +51,7 @@ class Judge:
     class_names: tuple[str, ...]
     fabric: Fabric
     checkpoint: str = ""
+    class_scheme: str = ""
 
 
 def fit(
@@ -86,6 +88,7 @@ def fit(
     real, drawn = (_tiles(part, settings.mpp) for part in (samples, synthetic))
     fabric = fabric or fabric_for()
     _check_phases(settings, budget, fabric)
+    scheme = samples[0].class_scheme
     run = Run.create(folder, _record(samples, synthetic, settings, budget, seed, data, split), resume)
     torch.manual_seed(seed_of(seed))
     stage = _Stage(settings, len(names), budget.steps)
@@ -93,12 +96,13 @@ def fit(
 
     def mark(step: int, share: float) -> None:
         if at_mark:
-            at_mark(Judge(stage.network.eval(), settings, names, fabric), step, share)
+            at_mark(Judge(stage.network.eval(), settings, names, fabric, "", scheme), step, share)
             stage.network.train()
 
     made = batches(real, drawn, settings, seed, budget.steps)
     train(stage, made, budget=budget, run=run, fabric=fabric, marks=marks, at_mark=mark)
-    return Judge(stage.network.eval(), settings, names, fabric, checkpoint.fingerprint(run.checkpoint(STAGE)))
+    digest = checkpoint.fingerprint(run.checkpoint(STAGE))
+    return Judge(stage.network.eval(), settings, names, fabric, digest, scheme)
 
 
 def load(folder: Path, fabric: Fabric | None = None) -> Judge:
@@ -118,7 +122,8 @@ def load(folder: Path, fabric: Fabric | None = None) -> Judge:
     checkpoint.load(path, f"{METHOD}/{STAGE}", {"network": network})
     fabric = fabric or fabric_for()
     ready = fabric.setup_module(network).eval()
-    return Judge(ready, settings, run.record.class_names, fabric, checkpoint.fingerprint(path))
+    record = run.record
+    return Judge(ready, settings, record.class_names, fabric, checkpoint.fingerprint(path), record.class_scheme)
 
 
 def load_released(
@@ -127,13 +132,13 @@ def load_released(
     """A judge from a file of HoVer-Net's released weights (or of others that were saved by its names).
 
     Its mode and number of classes are read from the file; `mode` "same" runs the weights of fast with maps as large as
-    the image. class_names: of the types; "type 1", ... unless given. It works at .25 um, as released.
+    the image. class_names: of the types; "class 1", ... unless given. It works at .25 um, as released.
 
     Raises:
         UserError: no such file, a broken one, weights of another network, or another number of class names.
     """
     weights, classes, is_original = pretrained.released(path)
-    names = tuple(class_names) or tuple(f"type {k}" for k in range(1, classes + 1)) or ("nucleus",)
+    names = tuple(class_names) or numbered_names(classes) or ("nucleus",)
     if len(names) != max(classes, 1):
         raise UserError(
             "other classes", expected=f"{max(classes, 1)} class names", got=", ".join(names), where=str(path)
@@ -285,7 +290,7 @@ def _record(
     data: str,
     split: str | None,
 ) -> RunRecord:
-    seen = sorted({(sample.source, sample.licence) for sample in (*samples, *synthetic)})
+    seen = sorted({each for sample in (*samples, *synthetic) for each in _sources(sample)})
     return RunRecord(
         method=METHOD,
         preset=next((name for name, preset in HoVerNet.presets.items() if preset == settings), "custom"),
@@ -300,3 +305,9 @@ def _record(
         versions=versions(),
         started=now(),
     )
+
+
+def _sources(sample: Sample) -> set[tuple[str, str]]:
+    """(source, licence) of a tile, and of those that the generator of a synthetic one was trained on."""
+    behind = sample.provenance.get("training_sources", ())
+    return {(sample.source, sample.licence), *((each["source"], each["licence"]) for each in behind)}

@@ -55,6 +55,7 @@ def predict(judge: Judge, samples: Iterable[Sample], at_once: int = AT_ONCE) -> 
             instances=instances,
             classes=classes,
             class_names=judge.class_names,
+            class_scheme=judge.class_scheme,
             points=None,
             labelled_as="derived",
         )

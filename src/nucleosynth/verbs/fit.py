@@ -62,8 +62,8 @@ def fit(
     """
     given: dict[str, Any] = {"method": method, "data": data, "run": run, "split": split, "classes": classes}
     given |= {"preset": preset, "seed": seed, "steps": steps, "minutes": minutes}
-    options, changes = _with_file(config, given)
-    changes |= _assignments(set)
+    options, changes = with_file(config, given)
+    changes |= assignments(set)
     kind = catalog.load("method", _needed(options, "method"))
     chosen = options.get("preset") or "tiny"
     settings = resolve_settings(kind.presets, chosen, changes, str(config or "--set"))
@@ -151,21 +151,31 @@ def resolve_settings(presets: Mapping[str, Settings], preset: str, changes: Mapp
     return config.resolve(config.preset(presets, preset), changes, where)
 
 
-def _with_file(path: Path | None, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Options, the command line over the file, and the file's settings."""
+def with_file(
+    path: Path | None, given: Mapping[str, Any], known: Sequence[str] = OPTIONS
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Options, the command line over the file, and the file's settings.
+
+    Raises:
+        UserError: no TOML file there, or one with an option that is not `known`.
+    """
     table = config.read_toml(path) if path else {}
     changes = table.pop("settings", {})
     for name in table:
-        if name not in OPTIONS:
-            raise unknown_name("option", name, (*OPTIONS, "settings"), str(path))
+        if name not in known:
+            raise unknown_name("option", name, (*known, "settings"), str(path))
     stated = {name: value for name, value in given.items() if value is not None}
     if stated.keys() & {"steps", "minutes"}:
         table = {name: value for name, value in table.items() if name not in ("steps", "minutes")}
     return table | stated, dict(changes)
 
 
-def _assignments(texts: Sequence[str]) -> dict[str, Any]:
-    """key=value texts; a value is read as TOML, or else as a plain word; none = nothing."""
+def assignments(texts: Sequence[str]) -> dict[str, Any]:
+    """key=value texts; a value is read as TOML, or else as a plain word; none = nothing.
+
+    Raises:
+        UserError: a text without "=".
+    """
     changes: dict[str, Any] = {}
     for text in texts:
         key, equals, value = text.partition("=")
