@@ -16,17 +16,12 @@ Runs = NDArray[np.int32]
 """(m 4): row, first column, column after the last, id; in raster order."""
 
 
-def large_pieces(mask: NDArray[Any], min_area: int, within: NDArray[np.bool_] | None = None) -> Instances:
-    """The 4-connected pieces of a mask (h w) with at least `min_area` px, numbered from 1 in raster order.
-
-    within: a mask (h w); pieces without a pixel in it are dropped too.
-    """
+def large_pieces(mask: NDArray[Any], min_area: int) -> Instances:
+    """The 4-connected pieces of a mask (h w) with at least `min_area` px, numbered from 1 in raster order."""
     runs = runs_of(mask)
     parts, count = joined(runs)
     kept = areas(runs, parts, count) >= min_area
     kept[0] = False
-    if within is not None:
-        kept &= meet(runs, parts, count, within)
     return painted(runs, np.where(kept, np.cumsum(kept), 0).astype(np.int32)[parts], *mask.shape)
 
 
@@ -96,16 +91,6 @@ def areas(runs: Runs, owners: Instances, highest: int) -> NDArray[np.int64]:
     for run in range(len(runs)):
         sums[owners[run]] += runs[run, 2] - runs[run, 1]
     return sums
-
-
-@njit(cache=True)
-def meet(runs: Runs, owners: Instances, highest: int, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Which owners (highest + 1,) have a pixel in the mask (h w)."""
-    found = np.zeros(highest + 1, np.bool_)
-    for run in range(len(runs)):
-        if not found[owners[run]]:
-            found[owners[run]] = mask[runs[run, 0], runs[run, 1] : runs[run, 2]].any()
-    return found
 
 
 @njit(cache=True)

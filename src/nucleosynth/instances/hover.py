@@ -55,8 +55,8 @@ def extract(
     # For cv2 what lies beyond the tile is foreground when it erodes: markers at the border survive.
     ellipse = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (opening, opening))
     opened = np.asarray(cv2.morphologyEx(cores, cv2.MORPH_OPEN, ellipse))
-    # A marker that lies wholly in a hole of the foreground would grow into nothing.
-    return watershed(energy, large_pieces(opened, min_area, within=blob), blob)
+    # An ellipse in a hole of the cores slides to their rim: each marker has pixels of the foreground, so no id is lost.
+    return watershed(energy, large_pieces(opened, min_area), blob)
 
 
 def _rims(hv: NDArray[np.floating[Any]], ksize: int) -> Field:
