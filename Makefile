@@ -26,7 +26,8 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 
 bench: $(READY)
-	for script in benchmarks/speed_*.py; do $(BIN)/python $$script || exit 1; done
+	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/speed_conversion.py
 
 # The package is installed in place, with the versions that constraints.txt pins.
 $(READY): pyproject.toml constraints.txt

@@ -124,6 +124,13 @@ def test_peaks_join_the_relatively_nearest_nucleus_of_all(seed):
     assert_array_equal(_merge(order, sums), expected)
 
 
+def test_a_peak_amid_two_equal_nuclei_joins_the_first():
+    votes, means = np.array([0, 1000, 1000, 10.0]), np.array([[0, 0], [0, 0], [13, 13], [6.5, 6.5]])
+    sums = np.stack([votes, *(votes[:, None] * means).T, votes * ((means**2).sum(axis=1) + 25)], axis=1)
+    for order, expected in (([1, 2, 3], [0, 1, 2, 1]), ([2, 1, 3], [0, 2, 1, 1])):
+        assert_array_equal(_merge(np.array(order), sums), expected)
+
+
 def spread(sums):
     """Root mean square distance of votes from their mean."""
     return np.sqrt(max(sums[3] / sums[0] - (sums[1] / sums[0]) ** 2 - (sums[2] / sums[0]) ** 2, 0))
