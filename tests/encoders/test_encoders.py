@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import small_networks
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from safetensors.torch import save_file
@@ -12,7 +13,7 @@ from torchvision.models import resnet50
 
 from nucleosynth import catalog
 from nucleosynth.data.reader import read
-from nucleosynth.encoders.encoder import Encoder, load
+from nucleosynth.encoders.encoder import Encoder, classifier, load
 from nucleosynth.errors import UserError
 
 Weights = dict[str, torch.Tensor]
@@ -43,9 +44,9 @@ def tiles() -> np.ndarray:
 
 
 @pytest.fixture(params=[entry.name for entry in catalog.CATALOG["encoder"]])
-def encoder(request: pytest.FixtureRequest, file: Path) -> Encoder:
-    """Each encoder of the catalog."""
-    return load(request.param + (f":{file}" if request.param == "resnet50" else ""))
+def encoder(request: pytest.FixtureRequest, tmp_path: Path) -> Encoder:
+    """Each encoder of the catalog, with weights that have seen nothing."""
+    return load(small_networks.SPECS[request.param](tmp_path))
 
 
 def test_features_are_of_each_tile_alone_and_the_same_each_time(encoder: Encoder, tiles: np.ndarray) -> None:
@@ -58,6 +59,14 @@ def test_features_are_of_each_tile_alone_and_the_same_each_time(encoder: Encoder
     assert encoder(tiles[:0]).shape == (0, encoder.width)
     assert encoder.name
     assert encoder.digest
+    if encoder.classes:
+        probabilities = classifier(encoder).probabilities(tiles)
+        assert probabilities.shape == (5, encoder.classes)
+        assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+        assert_array_equal(classifier(encoder).classify(features), probabilities)
+    else:
+        with pytest.raises(UserError, match=rf"{encoder.name} knows no classes"):
+            classifier(encoder)
 
 
 def test_texture_is_standardised_and_tells_tissue_apart(tiles: np.ndarray) -> None:

@@ -34,6 +34,7 @@ class Texture:
 
     name = "texture-1"
     digest = "embedded, no weights"
+    classes = 0
     width = 2 * (2 + len(QUANTILES)) + 1 + 2 * OCTAVES + len(LAGS) + 2 * GRID**2
 
     def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:

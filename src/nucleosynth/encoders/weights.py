@@ -6,7 +6,8 @@ same digest whichever kind of file they came from.
 
 import pickle
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -62,8 +63,24 @@ def fill(network: nn.Module, weights: Mapping[str, Tensor], what: str, where: st
         UserError: a name too many or too few, a shape that differs, or a weight that is not finite; `what` says whose
             weights were expected.
     """
-    try:
+    with fitting(what, where, mend):
         network.load_state_dict(dict(weights))
+    for key, value in weights.items():
+        if value.is_floating_point() and not value.isfinite().all():
+            raise UserError(
+                "weights that are not finite", expected="finite numbers", got=f"NaN or infinity in {key}", where=where
+            )
+
+
+@contextmanager
+def fitting(what: str, where: str, mend: str = "") -> Iterator[None]:
+    """Whatever loads a state dict in here says as a user's error that names and shapes do not fit.
+
+    Raises:
+        UserError: instead of torch's RuntimeError.
+    """
+    try:
+        yield
     except RuntimeError as error:
         said = [line.strip() for line in str(error).splitlines()[1:] if line.strip()] or [str(error)]
         raise UserError(
@@ -73,11 +90,6 @@ def fill(network: nn.Module, weights: Mapping[str, Tensor], what: str, where: st
             where=where,
             mend=mend,
         ) from error
-    for key, value in weights.items():
-        if value.is_floating_point() and not value.isfinite().all():
-            raise UserError(
-                "weights that are not finite", expected="finite numbers", got=f"NaN or infinity in {key}", where=where
-            )
 
 
 def digest_of(tensors: Mapping[str, Tensor]) -> str:

@@ -6,8 +6,8 @@ the one it is to be an interval of. Here halves are drawn without replacement (t
 Annals of Statistics 1989): for a smooth score the spread over halves of n images is that over new samples of n images,
 since 1 / (n / 2) - 1 / n = 1 / n. Halves have a bias of their own, so they give the interval its width alone: it is
 laid around the score of all images (a basic interval, centred). It says where the score would lie with as many images
-drawn anew; of a score without bias, that is where the populations' lies. Where two populations are the same, the
-spread over halves is up to 1.7 times too wide, never too narrow.
+drawn anew; of a score without bias, that is where the populations' lies. Where two populations are the same, and
+where a score extrapolates, the spread over halves is too wide, by up to 1.7 and 1.9 in simulation, not too narrow.
 """
 
 from collections.abc import Callable
