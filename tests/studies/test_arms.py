@@ -10,28 +10,71 @@ import pytest
 from drawn import drawn_sample
 from faked_study import synthetic, tiles
 from nucleosynth.errors import UserError
-from nucleosynth.studies.arms import parse
+from nucleosynth.studies.arms import makers, parse
 from nucleosynth.studies.fairness import check_apart, check_stores, check_usable
 
 
-def test_the_three_kinds(tmp_path: Path) -> None:
+def test_the_kinds(tmp_path: Path) -> None:
     (tmp_path / "pairs").mkdir()
-    real, plain, preset, store = parse(
-        ["real", "real+jointflow", "real+jointflow:small", f"real+{tmp_path / 'pairs'}"], "tiny"
-    )
-    assert (real.method, real.store) == ("", None)
-    assert (plain.method, plain.preset) == ("jointflow", "tiny")
-    assert preset.preset == "small"
-    assert store.store == tmp_path / "pairs"
-    assert store.label == "real+pairs"
+    texts = ["real", "real+jointflow", "real+jointflow:small", f"real+{tmp_path / 'pairs'}", "real@jointflow"]
+    real, compute, plain, preset, store = parse(texts, "tiny")
+    assert (real.maker, real.reference, real.classic) == (None, "", False)
+    assert plain.maker is not None
+    assert (plain.maker.name, plain.maker.method, plain.maker.preset) == ("jointflow:tiny", "jointflow", "tiny")
+    assert (plain.ratio, plain.reference, plain.label) == (1, "real", "real+jointflow")
+    assert preset.maker is not None
+    assert (preset.maker.preset, preset.label) == ("small", "real+jointflow:small")
+    assert store.maker is not None
+    assert (store.maker.store, store.ratio, store.label) == (tmp_path / "pairs", None, "real+pairs")
     assert "/" not in store.slug
+    assert (compute.maker, compute.compute_of, compute.reference) == (None, plain.maker, "real")
+
+
+def test_each_arm_is_compared_with_what_it_adds_to() -> None:
+    texts = ["real+classic+jointflow", "real+jointflow", "real+classic@jointflow", "real", "real+classic"]
+    found = {arm.name: arm for arm in parse(texts, "tiny")}
+    assert {name: arm.reference for name, arm in found.items()} == {
+        "real": "",
+        "real+classic": "real",
+        "real+classic@jointflow": "real+classic",
+        "real+jointflow": "real",
+        "real+classic+jointflow": "real+classic",
+    }
+    names = list(found)
+    assert all(names.index(arm.reference) < names.index(name) for name, arm in found.items() if arm.reference)
+    assert [arm.classic for arm in found.values()] == ["classic" in name for name in names]
+    assert len(makers(tuple(found.values()))) == 1
+
+
+def test_classic_may_be_the_first_reference() -> None:
+    found = parse(["real+classic", "real+classic+jointflow"], "tiny")
+    assert [arm.reference for arm in found] == ["", "real+classic"]
+
+
+def test_several_ratios_are_an_arm_each_of_one_maker() -> None:
+    found = parse(["real", "real+jointflow", "real@jointflow"], "tiny", (0.5, 2.0))
+    assert [arm.name for arm in found] == ["real", "real@jointflow", "real+jointflow x0.5", "real+jointflow x2"]
+    assert [arm.ratio for arm in found] == [None, None, 0.5, 2.0]
+    assert len(makers(found)) == 1
+    assert parse(["real", "real+jointflow"], "tiny", (0.5,))[1].name == "real+jointflow"
 
 
 def test_stores_of_one_name_keep_their_paths(tmp_path: Path) -> None:
     texts = [f"real+{tmp_path / name / 'pairs'}" for name in "ab"]
     for name in "ab":
         (tmp_path / name / "pairs").mkdir(parents=True)
-    assert [arm.label for arm in parse(["real", *texts], "tiny")[1:]] == texts
+    found = parse(["real", *texts], "tiny")[1:]
+    assert [arm.label for arm in found] == texts
+    assert [arm.maker.label for arm in found if arm.maker] == [str(tmp_path / name / "pairs") for name in "ab"]
+
+
+def test_a_folder_may_have_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("classic", "a+b@c"):
+        (tmp_path / name).mkdir()
+    first, second = parse(["real", "real+./classic", "real+a+b@c"], "tiny")[1:]
+    assert [arm.maker.store for arm in (first, second) if arm.maker] == [Path("classic"), Path("a+b@c")]
+    assert not first.classic
 
 
 @pytest.mark.parametrize(
@@ -39,10 +82,15 @@ def test_stores_of_one_name_keep_their_paths(tmp_path: Path) -> None:
     [
         ([], "nothing to compare"),
         (["real"], "nothing to compare"),
-        (["real+jointflow"], "nothing to compare"),
+        (["real+jointflow"], "nothing to compare with"),
         (["real", "real+jointflow", "real+jointflow"], "an arm twice"),
         (["real", "jointflow"], "not an arm"),
         (["real", "real+"], "not an arm"),
+        (["really", "real"], "not an arm"),
+        (["real", "real@"], "not an arm"),
+        (["real", "real+classic+jointflow"], "nothing to compare with"),
+        (["real+classic", "real+jointflow"], "nothing to compare with"),
+        (["real", "real@."], "no compute to compare with"),
         (["real", "real+jointflo"], "did you mean 'jointflow'"),
         (["real", "real+no/such/folder"], "unknown method or store"),
     ],
@@ -50,6 +98,14 @@ def test_stores_of_one_name_keep_their_paths(tmp_path: Path) -> None:
 def test_other_words_are_refused(texts: list[str], words: str) -> None:
     with pytest.raises(UserError, match=words):
         parse(texts, "tiny")
+
+
+@pytest.mark.parametrize(
+    ("ratios", "words"), [((0.0,), "above 0"), ((float("nan"),), "above 0"), ((1.0, 1.0), "a ratio twice")]
+)
+def test_other_ratios_are_refused(ratios: tuple[float, ...], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        parse(["real", "real+jointflow"], "tiny", ratios)
 
 
 TRAINING, TESTS = tiles(3), tiles(2, first=10, split="test")

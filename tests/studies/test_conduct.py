@@ -1,6 +1,8 @@
 """The course of a study, with judges and a generator that are no networks."""
 
 import json
+import math
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,67 +11,175 @@ import pytest
 
 import faked_study
 from drawn import drawn_sample
-from faked_study import STEPS, Forgetful, Turner, material, synthetic
+from faked_study import FIT_SECONDS, MAKE_SECONDS, STEPS, Forgetful, Turner, material, synthetic
 from nucleosynth.errors import UserError
 from nucleosynth.metrics import classification, instance
-from nucleosynth.report.results import Results
+from nucleosynth.pictures import write_png
+from nucleosynth.report.results import Maker, Picture, Results
 from nucleosynth.studies.arms import parse
+from nucleosynth.studies.looks import Made
+from nucleosynth.studies.makers import check_enough
 from nucleosynth.studies.plan import digest
 from nucleosynth.studies.scoring import metrics, scored
+
+
+@pytest.fixture(autouse=True)
+def _plain_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures in all their colours: choosing a palette is what takes time, and is tested where it is done."""
+    plain = lambda path, picture, _drawn: write_png(path, picture)  # noqa: E731
+    monkeypatch.setattr("nucleosynth.studies.painting.write_paletted", plain)
 
 
 def test_a_study_of_two_seeds(tmp_path: Path) -> None:
     judge, turner = Forgetful(), Turner()
     found = faked_study.run(tmp_path, judge=judge, turner=turner)
-    assert judge.calls == [(4, 0, 0), (4, 4, 0), (4, 0, 1), (4, 4, 1)]
-    assert turner.calls == 1
+    assert judge.calls == [(4, 0, 0, STEPS), (4, 4, 0, STEPS), (4, 0, 1, STEPS), (4, 4, 1, STEPS)]
+    assert turner.calls == [4]
     assert [arm.name for arm in found.arms] == ["real", "real+jointflow"]
-    real, made = found.arms
-    assert (real.synthetic, real.differences, real.evidence) == (None, {}, None)
-    assert made.synthetic is not None
-    assert made.synthetic.tiles == 4
-    assert made.ratio == 1
-    assert made.generator_seconds == 12
-    difference = made.differences["pq"]
+    (maker,) = found.makers
+    assert (maker.name, maker.label) == ("jointflow:tiny", "jointflow")
+    assert maker.synthetic.tiles == 4
+    assert (maker.fit_seconds, maker.make_seconds) == (FIT_SECONDS, MAKE_SECONDS)
+    assert [judged.ratio for judged in found.judgements] == [None, 1, None, 1]
+    assert [judged.share for judged in found.judgements] == [0, 0.5, 0, 0.5]
+    difference = found.comparison("real+jointflow", 1.0, "pq")
+    assert difference is not None
+    real, made = (found.judged(arm, 1.0) for arm in ("real", "real+jointflow"))
     for k in range(2):
-        a, b = made.judgements[k].scores["pq"], real.judgements[k].scores["pq"]
+        a, b = made[k].scores["pq"], real[k].scores["pq"]
         assert difference.each[k] == pytest.approx(a - b)  # type: ignore[operator]
     assert difference.mean > 0  # type: ignore[operator]
     assert difference.p is None
+    assert found.comparison("real", 1.0, "pq") is None
     assert found.metrics[0].name == "pq"
-    assert {metric.name for metric in found.metrics} <= real.summaries.keys()
-    assert {judged.steps for arm in found.arms for judged in arm.judgements} == {STEPS}
-    pictures = [*found.truths, *found.pairs, *made.pairs, *real.judgements[0].pictures, *made.judgements[0].pictures]
-    assert all((tmp_path / picture.file).stat().st_size for picture in pictures)
-    assert not made.judgements[1].pictures
+    assert {metric.name for metric in found.metrics} <= real[0].scores.keys()
+    assert {judged.steps for judged in found.judgements} == {STEPS}
+
+
+def test_pictures_are_there_and_no_two_share_a_file(tmp_path: Path) -> None:
+    found = faked_study.run(tmp_path, given=material((0.5, 1.0), 2))
+    files = [picture.file for picture in _pictures(found)]
+    assert all((tmp_path / file).stat().st_size for file in files)
+    assert len(set(files)) == len(files) > 100
+    assert [bool(judged.pictures) for judged in found.judgements[:4]] == [True, True, False, False]
+
+
+def _pictures(found: Results) -> Iterator[Picture]:
+    galleries = [*found.galleries, *(gallery for maker in found.makers for gallery in maker.galleries)]
+    for gallery in galleries:
+        for row in gallery.rows:
+            yield from row.pictures
+    for part in found.parts:
+        yield from (*part.truths, *part.pairs)
+    for each in (*found.makers, *found.judgements):
+        yield from each.pairs if isinstance(each, Maker) else each.pictures
 
 
 def test_what_is_written_is_what_is_returned(tmp_path: Path) -> None:
     found = faked_study.run(tmp_path)
     assert Results.read(tmp_path) == found
     written = json.loads((tmp_path / "study.json").read_text())
-    assert written["arms"][1]["differences"]["pq"]["each"] == list(found.arms[1].differences["pq"].each)
+    assert written["comparisons"][0]["each"] == list(found.comparisons[0].each)
 
 
-def test_real_comes_first_whatever_the_order(tmp_path: Path) -> None:
-    found = faked_study.run(tmp_path, ["real+jointflow", "real"], seeds=1)
-    assert [arm.name for arm in found.arms] == ["real", "real+jointflow"]
+def test_references_come_first_whatever_the_order(tmp_path: Path) -> None:
+    found = faked_study.run(tmp_path, ["real+jointflow", "real+classic", "real"], seeds=1)
+    assert [arm.name for arm in found.arms] == ["real+classic", "real", "real+jointflow"]
 
 
 def test_finished_judges_are_read_back(tmp_path: Path) -> None:
+    turner = Turner()
     with pytest.raises(KeyboardInterrupt):
-        faked_study.run(tmp_path, judge=Forgetful(stop_after=3))
+        faked_study.run(tmp_path, judge=Forgetful(stop_after=3), turner=turner)
     assert not (tmp_path / "study.json").exists()
     judge = Forgetful()
     resumed = faked_study.run(tmp_path, judge=judge)
-    assert judge.calls == [(4, 4, 1)]
+    assert judge.calls == [(4, 4, 1, STEPS)]
     whole = faked_study.run(tmp_path / "at_once")
-    assert resumed.model_copy(update={"finished": ""}) == whole.model_copy(update={"finished": ""})
+    assert _timeless(resumed) == _timeless(whole)
+
+
+def _timeless(found: Results) -> Results:
+    """Without what the clock says."""
+    judgements = tuple(judged.model_copy(update={"seconds": 0.0}) for judged in found.judgements)
+    return found.model_copy(update={"finished": "", "judgements": judgements})
+
+
+def test_a_finished_study_trains_nothing_again(tmp_path: Path) -> None:
+    first, judge = faked_study.run(tmp_path, given=material((0.5, 1.0), 2)), Forgetful()
+    again = faked_study.run(tmp_path, given=material((0.5, 1.0), 2), judge=judge)
+    assert not judge.calls
+    assert again.model_copy(update={"finished": ""}) == first.model_copy(update={"finished": ""})
+
+
+def test_folds_and_fractions_are_judged_each_by_itself(tmp_path: Path) -> None:
+    judge, turner = Forgetful(), Turner()
+    found = faked_study.run(tmp_path, judge=judge, turner=turner, given=material((0.5, 1.0), 2))
+    assert [(part.fold, part.fraction) for part in found.parts] == [
+        ("fold 0", 0.5),
+        ("fold 1", 0.5),
+        ("fold 0", 1.0),
+        ("fold 1", 1.0),
+    ]
+    assert turner.calls == [2, 2, 4, 4]
+    assert len(judge.calls) == 2 * 2 * 4
+    for fraction, real in ((0.5, 2), (1.0, 4)):
+        assert [(j.fold, j.seed) for j in found.judged("real", fraction)] == [
+            ("fold 0", 0),
+            ("fold 0", 1),
+            ("fold 1", 0),
+            ("fold 1", 1),
+        ]
+        assert found.part("fold 1", fraction).training.tiles == real
+        assert len(found.score("real", fraction, "pq").each) == 4
+    # Each fold was tested on its own tiles.
+    ids = [{image["sample_id"] for image in judged.images} for judged in found.judged("real", 1.0)]
+    assert ids[0] == ids[1]
+    assert not ids[0] & ids[2]
+
+
+def test_several_ratios_share_pairs_and_the_smaller_takes_the_first(tmp_path: Path) -> None:
+    judge, turner = Forgetful(), Turner()
+    found = faked_study.run(tmp_path, judge=judge, turner=turner, seeds=1, ratios=(0.5, 2.0))
+    assert turner.calls == [8]
+    small, large = judge.diets[1:]
+    assert list(small.synthetic) == list(large.synthetic)[:2]
+    assert [judged.ratio for judged in found.judgements] == [None, 0.5, 2.0]
+    assert [judged.share for judged in found.judgements] == pytest.approx([0, 1 / 3, 2 / 3])
+
+
+def test_classic_and_compute_reach_the_judge(tmp_path: Path) -> None:
+    judge = Forgetful()
+    texts = ["real", "real+classic", "real+classic+jointflow", "real+classic@jointflow"]
+    found = faked_study.run(tmp_path, texts, 1, judge)
+    assert [arm.name for arm in found.arms] == ["real", "real+classic", "real+classic@jointflow", texts[2]]
+    assert [diet.classic for diet in judge.diets] == [False, True, True, True]
+    # 15 s of fitting and making, at the pace of 10 steps in 30 s (less what scoring on the way took).
+    pace = found.judged("real+classic", 1.0)[0]
+    more = math.ceil((FIT_SECONDS + MAKE_SECONDS) * STEPS / pace.seconds)
+    assert more >= 5
+    assert judge.diets[2].steps == STEPS + more
+    assert not judge.diets[2].synthetic
+    assert [judged.steps for judged in found.judgements] == [diet.steps for diet in judge.diets]
+    assert [each.arm for each in found.enough] == ["real", "real+classic"]
+
+
+def test_curves_end_with_the_scores_of_the_end(tmp_path: Path) -> None:
+    found = faked_study.run(tmp_path, seeds=3)
+    for judged in found.judgements:
+        assert [step for step, _ in judged.curve] == [2, 4, 6, 8, 10]
+        assert judged.curve[-1][1]["pq"] == judged.scores["pq"]
+    (enough,) = found.enough
+    real = found.judged("real", 1.0)
+    gains = [judged.curve[-1][1]["pq"] - judged.curve[-2][1]["pq"] for judged in real]  # type: ignore[operator]
+    assert enough.gain == pytest.approx(np.mean(gains))
+    assert enough.spread == pytest.approx(np.std([judged.scores["pq"] for judged in real], ddof=1))
+    assert enough.enough == (np.mean(gains) < enough.spread)
 
 
 def test_a_recipe_that_saw_more_is_refused(tmp_path: Path) -> None:
     class Peeper(Turner):
-        def __call__(self, *given: object) -> faked_study.Made:
+        def __call__(self, *given: object) -> Made:
             made = super().__call__(*given)  # type: ignore[arg-type]
             return replace(made, samples=[synthetic(drawn_sample(0), 0, ["drawn/10"])])
 
@@ -81,38 +191,55 @@ def test_a_recipe_that_saw_more_is_refused(tmp_path: Path) -> None:
 
 def test_pairs_that_no_judge_can_use_are_refused(tmp_path: Path) -> None:
     class Vague(Turner):
-        def __call__(self, *given: object) -> faked_study.Made:
+        def __call__(self, *given: object) -> Made:
             made = super().__call__(*given)  # type: ignore[arg-type]
             return replace(made, samples=[replace(sample, mpp=None) for sample in made.samples])
 
     judge = Forgetful()
-    with pytest.raises(UserError, match=r"pairs of real\+jointflow that cannot be judged"):
+    with pytest.raises(UserError, match="pairs of jointflow:tiny that cannot be judged"):
         faked_study.run(tmp_path, turner=Vague(), judge=judge)
     assert not judge.calls
 
 
-def test_a_store_is_used_whole(tmp_path: Path) -> None:
+def test_a_store_is_used_whole_or_at_a_ratio(tmp_path: Path) -> None:
     (tmp_path / "pairs").mkdir()
-    name = f"real+{tmp_path / 'pairs'}"
-    made = [synthetic(tile, k, ["drawn/0", "drawn/1"]) for k, tile in enumerate(material().training[:3])]
+    name = str(tmp_path / "pairs")
+    made = [synthetic(tile, k, ["drawn/0", "drawn/1"]) for k, tile in enumerate(material()[0].training[:3])]
     judge = Forgetful()
-    found = faked_study.run(tmp_path / "run", ["real", name], 1, judge, given=material({name: made}))
-    assert judge.calls == [(4, 0, 0), (4, 3, 0)]
-    arm = found.arms[1]
-    assert arm.ratio == pytest.approx(0.75)
-    assert arm.label == "real+pairs"
-    assert "turner, checkpoint 0123" in arm.made_by
+    found = faked_study.run(tmp_path / "run", ["real", f"real+{name}"], 1, judge, Turner({name: made}))
+    assert [call[:2] for call in judge.calls] == [(4, 0), (4, 3)]
+    assert found.judgements[1].ratio == pytest.approx(0.75)
+    assert found.arms[1].label == "real+pairs"
+    assert "turner, checkpoint 0123" in found.makers[0].made_by
+    half = faked_study.run(tmp_path / "half", ["real", f"real+{name}"], 1, turner=Turner({name: made}), ratios=(0.5,))
+    assert half.judgements[1].ratio == pytest.approx(0.5)
+
+
+def test_a_store_with_too_few_tiles_for_a_ratio_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "pairs").mkdir()
+    name, parts = str(tmp_path / "pairs"), material((0.5, 1.0))
+    made = [synthetic(tile, k, ["drawn/0"]) for k, tile in enumerate(parts[0].available[:3])]
+    check_enough(parse(["real", f"real+{name}"], "tiny", (0.75,)), parts, {name: made})
+    check_enough(parse(["real", f"real+{name}"], "tiny"), parts, {name: made})
+    with pytest.raises(UserError, match=r"too few tiles\n.*100%"):
+        check_enough(parse(["real", f"real+{name}"], "tiny", (1.0,)), parts, {name: made})
 
 
 def test_evidence_of_turned_training_tiles(tmp_path: Path) -> None:
-    evidence = faked_study.run(tmp_path, seeds=1).arms[1].evidence
-    assert evidence is not None
+    (maker,) = faked_study.run(tmp_path, seeds=1).makers
+    evidence = maker.evidence
     assert evidence.side_px == 40
     assert evidence.contrast == pytest.approx(evidence.contrast_real, abs=0.01)
     # Turned training tiles are copies, and the check says so.
     assert evidence.copies["distance"] == pytest.approx(0, abs=1e-3)
     assert evidence.copies["held_out_distance"] > 0.5  # type: ignore[operator]
     assert evidence.copies["share_closer"] == 1
+    assert evidence.encoder.startswith("texture-1, embedded")
+    (fd, *_) = evidence.distances
+    assert fd.metric == "FD-texture-1"
+    assert fd.value is not None
+    assert fd.floor is not None
+    assert fd.better == "lower"
 
 
 def test_scores_are_those_of_the_metrics() -> None:
@@ -149,7 +276,7 @@ def test_predictions_of_other_tiles_are_a_bug() -> None:
 
 def test_a_plan_is_begun_once_and_resumed_as_it_was(tmp_path: Path) -> None:
     arms = parse(["real", "real+jointflow"], "tiny")
-    plan = faked_study.plan(arms)
+    plan = faked_study.plan(arms, material())
     with pytest.raises(UserError, match="nothing to resume"):
         plan.begin(tmp_path / "new", resume=True)
     plan.begin(tmp_path / "new", resume=False)
@@ -157,7 +284,7 @@ def test_a_plan_is_begun_once_and_resumed_as_it_was(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds a study already"):
         plan.begin(tmp_path / "new", resume=False)
     with pytest.raises(UserError, match="not the same study") as error:
-        faked_study.plan(arms, steps=STEPS + 1).begin(tmp_path / "new", resume=True)
+        faked_study.plan(arms, material(), steps=STEPS + 1).begin(tmp_path / "new", resume=True)
     assert f"steps {STEPS + 1}" in str(error.value)
 
 

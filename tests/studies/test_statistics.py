@@ -3,7 +3,7 @@
 import pytest
 from scipy.stats import ttest_rel
 
-from nucleosynth.studies.statistics import paired, summary
+from nucleosynth.studies.statistics import holm, paired, spread_within, summary
 
 
 def test_mean_and_spread_by_hand() -> None:
@@ -57,3 +57,36 @@ def test_what_is_undefined_once_is_undefined() -> None:
 def test_seeds_are_paired_one_by_one() -> None:
     with pytest.raises(ValueError, match="zip"):
         paired([0.1, 0.2, 0.3], [0.1, 0.2])
+
+
+def test_folds_widen_the_interval_as_nadeau_and_bengio_say() -> None:
+    # Differences 1, 2, 3 of three folds with 1 test tile for every 2 training tiles: the error is sqrt(1/3 + 1/2).
+    values, reference = [2.0, 4.0, 6.0], [1.0, 2.0, 3.0]
+    plain, wide = paired(values, reference), paired(values, reference, test_share=0.5)
+    assert wide.mean == plain.mean
+    assert (wide.high - wide.mean) / (plain.high - plain.mean) == pytest.approx((5 / 6) ** 0.5 / (1 / 3) ** 0.5)  # type: ignore[operator]
+    t = 2 / (5 / 6) ** 0.5
+    assert wide.p == pytest.approx(1 - t / (t**2 + 2) ** 0.5)
+
+
+@pytest.mark.parametrize(
+    ("p", "expected"),
+    [
+        ([0.2], [0.2]),
+        ([0.01, 0.04, 0.03], [0.03, 0.06, 0.06]),
+        ([0.04, 0.01, None, 0.02], [0.04, 0.03, None, 0.04]),
+        ([0.5, 0.9], [1.0, 1.0]),
+        ([None], [None]),
+        ([], []),
+    ],
+)
+def test_holm_by_hand(p: list[float | None], expected: list[float | None]) -> None:
+    for found, wanted in zip(holm(p), expected, strict=True):
+        assert found == (wanted if wanted is None else pytest.approx(wanted))
+
+
+def test_the_spread_of_seeds_is_within_folds() -> None:
+    # Folds far apart, seeds near: sd of (0, 2) is sqrt 2, of (10, 14) sqrt 8; mean variance 5.
+    assert spread_within([0.0, 2.0, 10.0, 14.0], 2) == pytest.approx(5**0.5)
+    assert spread_within([0.0, 2.0, 10.0, None], 2) is None
+    assert spread_within([0.0, 2.0], 2) is None

@@ -10,7 +10,6 @@ from drawn import drawn_sample
 from faked_study import synthetic
 from nucleosynth.cli import main
 from nucleosynth.data import store
-from nucleosynth.errors import UserError
 from nucleosynth.verbs import study as verb
 from nucleosynth.verbs.study import study
 
@@ -30,54 +29,6 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
     return stored
 
 
-def names(tiles: list[Any]) -> list[str]:
-    return [tile.sample_id for tile in tiles]
-
-
-@pytest.mark.parametrize(
-    ("splits", "split", "training", "tests"),
-    [
-        (("train", "train", "test"), None, "01", "2"),
-        (("train", "valid", "test"), None, "0", "2"),
-        (("train", "valid", "test"), "valid", "0", "1"),
-        (("fold1", "fold2", "fold3"), "fold2", "02", "1"),
-        (("train", "test"), "train", "1", "0"),
-    ],
-)
-def test_official_splits(write: Write, splits: tuple[str, ...], split: str | None, training: str, tests: str) -> None:
-    found = verb._tiles(write("data", *splits), None, split, 0)
-    assert names(found[0]) == [f"tile_{k}" for k in training]
-    assert names(found[1]) == [f"tile_{k}" for k in tests]
-    assert "official split" in found[2]
-
-
-def test_without_splits_sources_are_set_aside_and_it_is_said(write: Write) -> None:
-    data = write("data", *[""] * 8)
-    training, tests, how = verb._tiles(data, None, None, 5)
-    assert len(tests) == 2
-    assert not {tile.source for tile in training} & {tile.source for tile in tests}
-    assert "no official split" in how
-    assert "seed 5" in how
-    assert names(verb._tiles(data, None, None, 5)[1]) == names(tests)
-
-
-@pytest.mark.parametrize(
-    ("splits", "split", "tests"), [(("", ""), None, "01"), (("train", "test"), None, "1"), (("a", "b"), "a", "0")]
-)
-def test_other_test_data(write: Write, splits: tuple[str, ...], split: str | None, tests: str) -> None:
-    training, found, how = verb._tiles(write("data", "train", "valid"), write("other", *splits), split, 0)
-    assert names(training) == ["tile_0"]
-    assert names(found) == [f"tile_{k}" for k in tests]
-    assert how == "test tiles from other data"
-
-
-def test_a_split_that_is_not_there(write: Write) -> None:
-    with pytest.raises(UserError, match="no test tile"):
-        verb._tiles(write("data", "train", "train"), None, None, 0)
-    with pytest.raises(UserError, match="no training tile"):
-        verb._tiles(write("whole", "test", "test"), None, None, 0)
-
-
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -90,6 +41,14 @@ def test_a_split_that_is_not_there(write: Write) -> None:
         (["--judge-preset", "tini"], "did you mean 'tiny'"),
         (["--split", "valid"], "no test tile"),
         (["--arm", "real"], "an arm twice"),
+        (["--arm", "real+classic+jointflow"], "nothing to compare with"),
+        (["--arm", "real+jointflow:tini"], "did you mean 'tiny'"),
+        (["--fraction", "1", "--fraction", "1"], "no clear fractions"),
+        (["--ratio", "1", "--ratio", "1"], "a ratio twice"),
+        (["--folds", "5"], "too few sources"),
+        (["--folds", "2", "--split", "test"], "folds and a test split"),
+        (["--encoder", "textur"], "did you mean 'texture'"),
+        (["--encoder", "resnet50:missing.pth"], "no weights"),
         (["--resume"], "nothing to resume"),
         (["--test-data", "missing"], "no such data"),
     ],
@@ -113,6 +72,17 @@ def test_what_is_refused(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_store_that_cannot_reach_the_ratio_is_refused_before_anything_is_written(
+    write: Write, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    data = write("data", "train", "train", "test")
+    store.write([synthetic(drawn_sample(0), 0, ["data/0"])], tmp_path / "pairs")
+    command = ["study", "--data", data, "--arm", "real", "--arm", "real+pairs", "--run", "run", "--ratio", "1"]
+    assert main(command) == 2
+    assert "too few tiles" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 def test_an_unfair_store_is_refused_before_anything_is_written(
     write: Write, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -130,11 +100,11 @@ def test_the_command_is_what_was_asked() -> None:
         "data": "consep:a b",
         "arm": ["real", "real+jointflow"],
         "run": Path("out"),
-        "fraction": 0.3,
+        "fraction": [0.3, 1.0],
         "minutes": 2.0,
         "resume": True,
     }
     defaults = {name: p.default for name, p in verb.signature(study).parameters.items()}
     found = verb._command(defaults | given)
-    asked = "--data 'consep:a b' --arm real --arm real+jointflow --run out --fraction 0.3 --minutes 2.0"
+    asked = "--data 'consep:a b' --arm real --arm real+jointflow --run out --fraction 0.3 --fraction 1.0 --minutes 2.0"
     assert found == f"nucleosynth study {asked}"

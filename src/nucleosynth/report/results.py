@@ -1,10 +1,14 @@
 """What study.json holds: all numbers of a study, so that the report needs nothing but them and the pictures beside it.
 
+Flat tables that refer to each other by name, so that each is a CSV as it stands: parts (the real tiles of a fold at a
+labelled fraction), makers (where synthetic tiles come from, in each part), arms, judgements (one trained judge each),
+and what follows from them: scores, comparisons, and whether the arms without synthetic tiles were trained enough.
 A number that is not defined (a score without nuclei, an interval from two seeds) is None.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -40,6 +44,8 @@ class Metric(Record):
     label: str
     aggregation: str
     meaning: str
+    class_name: str = ""
+    """The class that it scores; "" = all of them."""
 
 
 class Picture(Record):
@@ -49,41 +55,47 @@ class Picture(Record):
     words: str
 
 
-class Judgement(Record):
-    """One judge: its arm and seed, its training (steps, seconds, logged losses), its scores on the test tiles."""
+class Row(Record):
+    """A row of a gallery: what it is called, and its pictures in the order of the columns."""
 
-    arm: str
-    seed: int
-    steps: int
-    seconds: float
-    losses: tuple[tuple[int, float], ...]
-    images: tuple[dict[str, Any], ...]
-    """sample_id and the scores of metrics/instance.py."""
-    scores: dict[str, float | None]
-    """By metric."""
-    left_out: dict[str, int]
-    """Images on which a metric is not defined, by metric; absent = none."""
-    pictures: tuple[Picture, ...] = ()
-    """Its predictions on the shown test tiles; of the first seed alone."""
+    label: str
+    pictures: tuple[Picture, ...]
+    words: str = ""
+    """Under the row: the caption of the tile, if it has one."""
 
 
-class Summary(Record):
-    """A metric over seeds: each value, mean, and standard deviation (n - 1)."""
+class Gallery(Record):
+    """A table of pictures: its name in the report, what it shows in a sentence or two, heads of its columns, rows."""
 
-    each: tuple[float | None, ...]
-    mean: float | None
-    sd: float | None
+    name: str
+    title: str
+    words: str
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
 
 
-class Difference(Record):
-    """A metric's differences to the real-only arm at equal seeds: mean, sd (n - 1), 95 % interval and p (t, n - 1)."""
+class Colour(Record):
+    """The colour of one set of tiles of a tissue: `of` "real" or a maker's label; mean RGB 0..255, mean optical density of
+    haematoxylin and eosin."""
 
-    each: tuple[float | None, ...]
-    mean: float | None
-    sd: float | None
+    tissue: str
+    of: str
+    tiles: int
+    rgb: tuple[float, float, float]
+    haematoxylin: float
+    eosin: float
+
+
+class Estimate(Record):
+    """A distance between synthetic and training windows with its 95 % interval, and the same between test windows and
+    training windows (`floor`); `metric` as in tables, its encoder included ("FD-texture-1")."""
+
+    metric: str
+    value: float | None
     low: float | None
     high: float | None
-    p: float | None
+    floor: float | None
+    better: Literal["lower", "higher"]
 
 
 class Evidence(Record):
@@ -104,63 +116,209 @@ class Evidence(Record):
     """See metrics/copies.py; empty where windows are too small to be compared."""
     compared: int
     """Synthetic windows that were compared with every training crop; of the test windows as many at most."""
+    encoder: str = ""
+    """What `distances` were measured by: its name and the digest of its weights."""
+    distances: tuple[Estimate, ...] = ()
+
+
+class Part(Record):
+    """The real tiles of one fold at one labelled fraction; what judges are trained and scored on."""
+
+    fold: str
+    fraction: float
+    """Asked."""
+    reached: float
+    """Share of the available training nuclei that is used."""
+    available: Tiles
+    """All training tiles of the fold, of which `training` are used."""
+    training: Tiles
+    test: Tiles
+    ceiling: dict[str, float | None]
+    """What perfect maps would reach on the test tiles."""
+    truths: tuple[Picture, ...]
+    """Test tiles; the pictures of judgements are of the same ones."""
+    pairs: tuple[Picture, ...]
+    """Windows of the training tiles."""
+
+
+class Maker(Record):
+    """Where synthetic tiles of a part come from: a recipe that was fitted there, or a store."""
+
+    name: str
+    """As in arms: METHOD:preset, or the path of a store."""
+    label: str
+    """As in tables."""
+    fold: str
+    fraction: float
+    made_by: str
+    """In words, the generator's checkpoint included."""
+    synthetic: Tiles
+    """All that were made: as many as the largest ratio needs."""
+    fit_seconds: float | None
+    make_seconds: float | None
+    evidence: Evidence
+    pairs: tuple[Picture, ...]
+    galleries: tuple[Gallery, ...] = ()
+    """One point map through many samples, panels in the papers' layout ..."""
+    diversity: float | None = None
+    """Mean difference of images made for one layout, as a share of that of different real tiles; None: not made."""
 
 
 class Arm(Record):
-    """One way to train the judge, over all seeds."""
+    """One way to train the judge."""
 
     name: str
-    """As on the command line."""
+    """As on the command line, and the ratio where there are several: real+jointflow x0.5."""
     label: str
     """As in tables."""
-    made_by: str
-    synthetic: Tiles | None
+    reference: str
+    """The arm that it is compared with; "" for those that are compared with none."""
+    classic: bool
+    """Windows are varied by the conventional augmentation."""
+    maker: str
+    """"" = no synthetic tiles."""
     ratio: float | None
-    """Synthetic area for each real one."""
-    generator_seconds: float | None
-    evidence: Evidence | None
-    judgements: tuple[Judgement, ...]
-    summaries: dict[str, Summary]
-    differences: dict[str, Difference]
-    """Empty for the real-only arm."""
-    pairs: tuple[Picture, ...]
+    """Asked: synthetic area for each real one; None: all of the store."""
+    compute_of: str
+    """The maker whose compute the judge gets in further steps on real tiles; "" = the steps of all."""
+
+
+class Judgement(Record):
+    """One judge: its arm, fold, fraction and seed, its training, its scores on the test tiles."""
+
+    arm: str
+    fold: str
+    fraction: float
+    seed: int
+    steps: int
+    seconds: float
+    ratio: float | None
+    """Synthetic area for each real one, as it was."""
+    share: float
+    """Of the windows of a batch, the synthetic ones."""
+    losses: tuple[tuple[int, float], ...]
+    """Logged, by step."""
+    curve: tuple[tuple[int, dict[str, float | None]], ...]
+    """Scores on the test tiles along the training, by step; nothing is chosen by them."""
+    images: tuple[dict[str, Any], ...]
+    """sample_id and the scores of metrics/instance.py."""
+    scores: dict[str, float | None]
+    """By metric."""
+    left_out: dict[str, int]
+    """Images on which a metric is not defined, by metric; absent = none."""
+    confusion: tuple[tuple[int, ...], ...] = ()
+    """(C+1, C+1) nuclei: rows true classes, the first one false alarms; columns predicted ones, the first one missed."""
+    pictures: tuple[Picture, ...] = ()
+    """Its predictions on the shown test tiles; of the first seed alone."""
+
+
+class Score(Record):
+    """A metric of an arm at a fraction over folds and seeds: each value, mean, and spreads (n - 1)."""
+
+    arm: str
+    fraction: float
+    metric: str
+    each: tuple[float | None, ...]
+    """Fold by fold, in each seed by seed."""
+    mean: float | None
+    sd: float | None
+    """Of all values."""
+    seed_sd: float | None
+    """Of the seeds within a fold: the root of the mean variance over folds."""
+
+
+class Comparison(Record):
+    """The differences of a metric between an arm and its reference at equal fold and seed."""
+
+    arm: str
+    reference: str
+    fraction: float
+    metric: str
+    each: tuple[float | None, ...]
+    mean: float | None
+    sd: float | None
+    low: float | None
+    """Of the 95 % interval, not corrected."""
+    high: float | None
+    p: float | None
+    p_corrected: float | None
+    """Holm's, over all comparisons of this metric in the study."""
+
+
+class Enough(Record):
+    """Whether an arm was trained enough: what the last fifth of its steps gained, against the spread of the seeds."""
+
+    arm: str
+    fraction: float
+    metric: str
+    gain: float | None
+    """Mean over judges."""
+    spread: float | None
+    """Standard deviation of the seeds at the end."""
+    enough: bool | None
+    """The gain is below the spread; None where one is not defined."""
 
 
 class Results(Record):
     """A finished study."""
 
     data: str
+    data_set: str
+    """The reader's name, by which published rows are found: consep, pannuke ...; "" for others."""
     split: str
     """How training and test tiles were told apart, in words."""
     class_names: tuple[str, ...]
     class_scheme: str = ""
     """What was merged into the classes, in words; "" = nothing."""
-    fraction: float
-    fraction_reached: float
-    """Share of the training nuclei that is used."""
-    available: Tiles
-    """All training tiles, of which `training` are used."""
-    training: Tiles
-    test: Tiles
+    folds: tuple[str, ...]
+    fractions: tuple[float, ...]
     seeds: tuple[int, ...]
     steps: int
-    synthetic_share: float
-    """Of each batch, where there is something synthetic."""
+    """Of every judge, but those that are given a maker's compute."""
     metrics: tuple[Metric, ...]
     """The first one is the primary outcome."""
-    ceiling: dict[str, float | None]
-    """What perfect maps would reach."""
     judge: dict[str, Any]
+    """Its preset and settings."""
+    parts: tuple[Part, ...]
+    makers: tuple[Maker, ...]
     arms: tuple[Arm, ...]
-    """The real-only arm first."""
-    truths: tuple[Picture, ...]
-    """Test tiles; the pictures of judgements are of the same ones."""
-    pairs: tuple[Picture, ...]
-    """Windows of the training tiles."""
+    """References before what is compared with them."""
+    judgements: tuple[Judgement, ...]
+    scores: tuple[Score, ...]
+    comparisons: tuple[Comparison, ...]
+    enough: tuple[Enough, ...]
+    galleries: tuple[Gallery, ...] = ()
+    """Of all makers together: one mask through each method ..."""
+    colours: tuple[Colour, ...] = ()
     command: str
     versions: dict[str, str]
     hardware: str
     finished: str
+
+    def arm(self, name: str) -> Arm:
+        """The arm of that name."""
+        return next(arm for arm in self.arms if arm.name == name)
+
+    def part(self, fold: str, fraction: float) -> Part:
+        """The part of that fold and fraction."""
+        return next(part for part in self.parts if (part.fold, part.fraction) == (fold, fraction))
+
+    def score(self, arm: str, fraction: float, metric: str) -> Score:
+        """The score of that arm, fraction and metric."""
+        wanted = (arm, fraction, metric)
+        return next(each for each in self.scores if (each.arm, each.fraction, each.metric) == wanted)
+
+    def comparison(self, arm: str, fraction: float, metric: str) -> Comparison | None:
+        """The comparison of that arm, fraction and metric; None for an arm that is compared with none."""
+        wanted = (arm, fraction, metric)
+        found: Iterable[Comparison] = (
+            each for each in self.comparisons if (each.arm, each.fraction, each.metric) == wanted
+        )
+        return next(iter(found), None)
+
+    def judged(self, arm: str, fraction: float) -> tuple[Judgement, ...]:
+        """The judges of an arm at a fraction, fold by fold, in each seed by seed."""
+        return tuple(each for each in self.judgements if (each.arm, each.fraction) == (arm, fraction))
 
     def write(self, folder: Path) -> None:
         """Write study.json."""

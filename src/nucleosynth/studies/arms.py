@@ -1,7 +1,14 @@
-"""The arms of a study: `real`, `real+METHOD`, `real+METHOD:preset` and `real+STORE`.
+"""The arms of a study, from how they are written on the command line:
 
-A recipe (METHOD) is fitted inside the study, on exactly the arm's training tiles; a STORE is a folder of finished pairs
-that must come from those tiles as well (see fairness.py).
+    real                            the labelled tiles alone, windows drawn from them as they are
+    real+classic                    ... varied by the conventional augmentation
+    real+METHOD[:preset]            ... with pairs of a recipe, fitted inside the study on the arm's own training tiles
+    real+STORE                      ... with the pairs of a store, which must come from those tiles (fairness.py)
+    real+classic+METHOD, +STORE     both
+    real@METHOD, real+classic@METHOD    no pairs, but as many more training steps as the recipe's compute would buy
+
+An arm is compared with the one that lacks its last addition: real+classic+jointflow with real+classic, that with real.
+Several ratios make an arm of each; they share the recipe's one generator, and smaller ratios take its first pairs.
 """
 
 import re
@@ -12,48 +19,78 @@ from pathlib import Path
 from nucleosynth import catalog
 from nucleosynth.errors import UserError, unknown_name
 
-REAL = "real"
+REAL, CLASSIC = "real", "classic"
+FORMS = "real, real+classic, real+METHOD[:preset], real+STORE, real+classic+..., real@METHOD"
 
 
 @dataclass(frozen=True)
-class Arm:
-    """One way to train the judge: with real tiles alone, with a recipe's pairs, or with those of a store.
-
-    label: what tables call it; of a store the folder's name, where that is enough.
-    """
+class Maker:
+    """Where synthetic tiles come from: a recipe (method and preset) or a store."""
 
     name: str
     label: str
+    """What tables call it: of a store the folder's name, where that is enough."""
     method: str = ""
     preset: str = ""
     store: Path | None = None
 
     @property
-    def made_by(self) -> str:
-        """Where the synthetic tiles come from, in words; "" for none."""
+    def words(self) -> str:
+        """What it is, for the report."""
         if self.store:
             return f"the store {self.store}"
-        return f"{self.method}, preset {self.preset}, fitted on the training tiles" if self.method else ""
+        return f"{self.method}, preset {self.preset}, fitted on the training tiles"
 
     @property
     def slug(self) -> str:
         """The name as that of a file."""
-        return re.sub(r"[^\w.+-]+", "_", self.name)
+        return _slug(self.name)
 
 
-def parse(texts: Sequence[str], preset: str) -> tuple[Arm, ...]:
-    """The arms that the texts name; `preset` is that of recipes which name none.
+@dataclass(frozen=True)
+class Arm:
+    """One way to train the judge; see report.results.Arm for the names."""
 
-    A method's name goes before a folder of that name; write ./NAME for the folder.
+    name: str
+    label: str
+    base: str
+    """The real tiles and how they are varied: real, real+classic."""
+    maker: Maker | None = None
+    ratio: float | None = None
+    compute_of: Maker | None = None
+    reference: str = ""
+
+    @property
+    def classic(self) -> bool:
+        """Whether windows are varied."""
+        return self.base != REAL
+
+    @property
+    def slug(self) -> str:
+        """The name as that of a file."""
+        return _slug(self.name)
+
+
+def parse(texts: Sequence[str], preset: str, ratios: Sequence[float] = ()) -> tuple[Arm, ...]:
+    """The arms that the texts name, those without pairs first; `preset` is that of recipes which name none.
+
+    ratios: of synthetic to real area; none: 1 for recipes, all that it holds for a store. A method's name goes before
+    a folder of that name, and "classic" before both; write ./NAME for the folder.
 
     Raises:
-        UserError: no `real` to compare with, nothing but it, an arm twice, or one that is no method and no folder.
+        UserError: an arm twice, one that is no method and no folder, one without the arm that it is compared with, or
+            none that is compared; a ratio that is not above 0, or twice.
     """
-    arms = tuple(_arm(text, preset) for text in texts)
-    names = [arm.slug for arm in arms]
-    if len(set(names)) < len(names):
+    _check_ratios(ratios)
+    arms = [
+        variant for arm in _told_apart([_arm(text, preset) for text in texts]) for variant in _variants(arm, ratios)
+    ]
+    slugs = [arm.slug for arm in arms]
+    if len(set(slugs)) < len(slugs):
         raise UserError("an arm twice", expected="each arm once", got=", ".join(texts), where="--arm")
-    if REAL not in names or len(arms) < 2:
+    names = {arm.name for arm in arms}
+    arms = [replace(arm, reference=_reference(arm, names)) for arm in arms]
+    if not any(arm.reference for arm in arms):
         raise UserError(
             "nothing to compare",
             expected=f"--arm {REAL} and at least one more",
@@ -61,22 +98,96 @@ def parse(texts: Sequence[str], preset: str) -> tuple[Arm, ...]:
             where="--arm",
             mend=f"for example --arm {REAL} --arm {REAL}+jointflow",
         )
-    labels = [arm.label for arm in arms]
-    return tuple(arm if labels.count(arm.label) == 1 else replace(arm, label=arm.name) for arm in arms)
+    return tuple(sorted(arms, key=lambda arm: (arm.maker is not None, arm.compute_of is not None)))
+
+
+def makers(arms: Sequence[Arm]) -> tuple[Maker, ...]:
+    """Every maker of the arms once, in their order."""
+    each = (maker for arm in arms for maker in (arm.maker, arm.compute_of) if maker)
+    return tuple(dict.fromkeys(each))
 
 
 def _arm(text: str, preset: str) -> Arm:
-    if text == REAL:
-        return Arm(text, text)
-    real, plus, what = text.partition("+")
-    if real != REAL or not plus or not what:
-        raise UserError(
-            "not an arm", expected="real, real+METHOD, real+METHOD:preset or real+STORE", got=repr(text), where="--arm"
-        )
+    """One arm; not yet what it is compared with."""
+    if not text.startswith(REAL) or not re.match(r"$|[+@]", text[len(REAL) :]):
+        raise UserError("not an arm", expected=FORMS, got=repr(text), where="--arm")
+    varied = re.match(rf"{REAL}\+{CLASSIC}(?=$|[+@])", text)
+    base = varied.group() if varied else REAL
+    sign, what = text[len(base) : len(base) + 1], text[len(base) + 1 :]
+    if not sign:
+        return Arm(text, text, base)
+    if not what:
+        raise UserError("not an arm", expected=FORMS, got=repr(text), where="--arm")
+    maker = _maker(what, preset, text)
+    if sign == "@":
+        if maker.store:
+            raise UserError(
+                "no compute to compare with",
+                expected=f"{base}@METHOD, a recipe that is fitted inside the study",
+                got=repr(text),
+                where="--arm",
+                mend="how a store's generator was trained is not known here: name the method",
+            )
+        return Arm(text, text, base, compute_of=maker)
+    return Arm(text, f"{base}+{maker.label}", base, maker)
+
+
+def _maker(what: str, preset: str, text: str) -> Maker:
     method, _, own = what.partition(":")
     known = [entry.name for entry in catalog.CATALOG["method"]]
     if method in known:
-        return Arm(text, text, method=method, preset=own or preset)
+        own = own or preset
+        return Maker(f"{method}:{own}", method if own == preset else f"{method}:{own}", method, own)
     if Path(what).exists():
-        return Arm(text, f"{REAL}+{Path(what).name}", store=Path(what))
+        return Maker(what, Path(what).name, store=Path(what))
     raise unknown_name("method or store", what, known, where=f"--arm {text}")
+
+
+def _told_apart(arms: Sequence[Arm]) -> list[Arm]:
+    """The arms, stores of one folder name called by their paths."""
+    labels = [maker.label for maker in makers(arms)]
+    return [
+        replace(arm, label=arm.name, maker=replace(arm.maker, label=arm.maker.name))
+        if arm.maker and labels.count(arm.maker.label) > 1
+        else arm
+        for arm in arms
+    ]
+
+
+def _variants(arm: Arm, ratios: Sequence[float]) -> list[Arm]:
+    """The arm at each ratio; without synthetic tiles there is none."""
+    if not arm.maker:
+        return [arm]
+    if len(ratios) < 2:
+        given = ratios[0] if ratios else None if arm.maker.store else 1.0
+        return [replace(arm, ratio=given)]
+    return [
+        replace(arm, name=f"{arm.name} x{ratio:g}", label=f"{arm.label} x{ratio:g}", ratio=ratio) for ratio in ratios
+    ]
+
+
+def _reference(arm: Arm, names: set[str]) -> str:
+    """What it is compared with: the same without synthetic tiles or compute; for real+classic real, if it is there."""
+    if arm.maker or arm.compute_of:
+        if arm.base not in names:
+            raise UserError(
+                "nothing to compare with",
+                expected=f"--arm {arm.base} beside {arm.name}",
+                got="none",
+                where="--arm",
+                mend=f"add --arm {arm.base}, which is the same without it",
+            )
+        return arm.base
+    return REAL if arm.classic and REAL in names else ""
+
+
+def _check_ratios(ratios: Sequence[float]) -> None:
+    for ratio in ratios:
+        if not 0 < ratio < float("inf"):
+            raise UserError("no synthetic tiles", expected="--ratio above 0", got=str(ratio))
+    if len(set(ratios)) < len(ratios):
+        raise UserError("a ratio twice", expected="each --ratio once", got=", ".join(map(str, ratios)))
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^\w.+@-]+", "_", name)

@@ -1,19 +1,22 @@
-"""What synthetic tiles look like beside real ones: classes, contrast, copies.
+"""What synthetic tiles look like beside real ones: distances of features and classes, contrast, copies.
 
 Every number is taken from windows of one size at the judge's resolution, since distances grow with both, and stands
 beside that of real tiles which the generator never saw. None of them decides anything: they are shown.
 """
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nucleosynth.data.tiles import grid, resample
+from nucleosynth.encoders.encoder import Encoder
+from nucleosynth.metrics import distribution
 from nucleosynth.metrics.contrast import nuclear_contrast
 from nucleosynth.metrics.copies import copies
 from nucleosynth.metrics.proportions import class_proportions, fsd
-from nucleosynth.report.results import Evidence, Tiles
+from nucleosynth.report.results import Estimate, Evidence, Tiles
 from nucleosynth.sample import Sample
 from nucleosynth.seeds import generator_of
 from nucleosynth.studies.scoring import defined
@@ -21,6 +24,8 @@ from nucleosynth.studies.scoring import defined
 COMPARED = 96
 """Tiles of a kind that are compared with every training crop: the search is what takes time."""
 LARGEST_PX = 256
+MEASURES = ("fd", "fd_infinity", "kid", "prdc")
+HIGHER = frozenset({"precision", "recall", "density", "coverage"})
 SHRINK = 4
 SMALLEST_PX = 4 * SHRINK
 """Below this a tile is too small to be found in another."""
@@ -39,15 +44,21 @@ def windows(samples: Iterable[Sample], mpp: float, side: int) -> list[Sample]:
 
 
 def evidence(
-    made: Sequence[Sample], known: Sequence[Sample], held_out: Sequence[Sample], training: Sequence[Sample], seed: int
+    made: Sequence[Sample],
+    known: Sequence[Sample],
+    held_out: Sequence[Sample],
+    training: Sequence[Sample],
+    encoder: Encoder,
+    seed: int,
 ) -> Evidence:
     """The numbers of synthetic windows beside training windows and test windows, all of one size and resolution.
 
-    training: the whole training tiles, at any resolution, in which copies are looked for.
+    training: the whole training tiles, at any resolution, in which copies are looked for; encoder: of the distances.
     """
     side, mpp = made[0].size[0], made[0].mpp or 1.0
     pairs = min(len(made), len(held_out))
-    shares = [_proportions(part) for part in (_some(made, pairs, seed), known, _some(held_out, pairs, seed))]
+    alike = _some(made, pairs, seed), known, _some(held_out, pairs, seed)
+    shares = [_proportions(part) for part in alike]
     enough = min(map(len, shares)) > 1
     found, compared = _copies(made, held_out, [resample(tile, mpp) for tile in training], side, seed)
     return Evidence(
@@ -60,6 +71,8 @@ def evidence(
         contrast_real=_contrast(known),
         copies=found,
         compared=compared,
+        encoder=f"{encoder.name}, {encoder.digest}",
+        distances=_distances(*alike, encoder, seed),
     )
 
 
@@ -81,6 +94,26 @@ def described(samples: Sequence[Sample]) -> Tiles:
 def area_mm2(samples: Sequence[Sample]) -> float:
     """The tissue that some tiles of known resolution show."""
     return float(sum(s.size[0] * s.size[1] * (s.mpp or 0) ** 2 for s in samples) / 1e6)
+
+
+def _distances(
+    made: Sequence[Sample], known: Sequence[Sample], held_out: Sequence[Sample], encoder: Encoder, seed: int
+) -> tuple[Estimate, ...]:
+    """By every measure that so many windows allow, both kinds against the training windows, as many of each."""
+    features = [encoder(np.stack([sample.image for sample in part])) for part in (made, known, held_out)]
+    measures = [name for name in MEASURES if min(map(len, features)) >= distribution.MEASURES[name].least]
+    if not measures:
+        return ()
+    against = partial(distribution.compared, features[1], measures=measures, halvings=0, seed=seed)
+    found, floors = against(features[0]), against(features[2], draws=0)
+    return tuple(
+        Estimate(
+            metric=distribution.title(name, encoder.name),
+            **defined({"value": each.value, "low": each.low, "high": each.high, "floor": floors[name].value}),
+            better="higher" if name in HIGHER else "lower",
+        )
+        for name, each in found.items()
+    )
 
 
 def _some(samples: Sequence[Sample], count: int, seed: int) -> list[Sample]:

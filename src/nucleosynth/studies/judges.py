@@ -1,7 +1,7 @@
 """The judge that a study trains: HoVer-Net, by segmentation/fit.py, in a run folder of its own."""
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -11,26 +11,29 @@ from nucleosynth.metrics import instance
 from nucleosynth.run import RECORD, Budget, Run
 from nucleosynth.sample import Sample
 from nucleosynth.segmentation import fit as judge
+from nucleosynth.segmentation.augment import NONE
 from nucleosynth.segmentation.hovernet import HoVerNetSettings
 from nucleosynth.segmentation.predict import ceiling, predict
-from nucleosynth.studies.conduct import Trained, TrainJudge
 from nucleosynth.studies.scoring import defined
+from nucleosynth.studies.trials import MARKS, Diet, Predict, Trained, TrainJudge
 
 
-def judge_trainer(settings: HoVerNetSettings, steps: int, fabric: Fabric) -> TrainJudge:
-    """A function that trains judges of these settings for so many steps; one that was stopped is gone on with."""
+def judge_trainer(settings: HoVerNetSettings, fabric: Fabric) -> TrainJudge:
+    """A function that trains judges of these settings; one that was stopped is gone on with."""
 
-    def train(real: Sequence[Sample], synthetic: Sequence[Sample], seed: int, folder: Path) -> Trained:
-        resume = (folder / RECORD).exists()
+    def train(diet: Diet, seed: int, folder: Path, watch: Callable[[Predict, int], None]) -> Trained:
+        own = {"synthetic_share": diet.share, "augmentation": settings.augmentation if diet.classic else NONE}
         trained = judge.fit(
-            real,
-            settings,
+            diet.real,
+            settings.model_copy(update=own),
             folder=folder,
-            budget=Budget(steps=steps),
+            budget=Budget(steps=diet.steps),
             seed=seed,
-            synthetic=synthetic,
-            resume=resume,
+            synthetic=diet.synthetic,
+            resume=(folder / RECORD).exists(),
             fabric=fabric,
+            marks=MARKS,
+            at_mark=lambda half_way, step, _share: watch(lambda tiles: predict(half_way, tiles), step),
         )
         log = Run.open(folder).read_log(judge.STAGE)
         return Trained(
@@ -43,10 +46,14 @@ def judge_trainer(settings: HoVerNetSettings, steps: int, fabric: Fabric) -> Tra
     return train
 
 
-def judge_ceiling(tests: Sequence[Sample], settings: HoVerNetSettings) -> dict[str, float | None]:
-    """Mean scores over the test tiles that perfect maps would reach."""
-    means = instance.mean(ceiling(tests, settings))
-    return defined({name: mean.value for name, mean in means.items()})
+def judge_ceiling(settings: HoVerNetSettings) -> Callable[[Sequence[Sample]], dict[str, float | None]]:
+    """A function from tiles to the mean scores over them that perfect maps would reach."""
+
+    def of(tiles: Sequence[Sample]) -> dict[str, float | None]:
+        means = instance.mean(ceiling(tiles, settings))
+        return defined({name: mean.value for name, mean in means.items()})
+
+    return of
 
 
 def hardware(fabric: Fabric) -> str:

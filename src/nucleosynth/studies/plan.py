@@ -28,18 +28,20 @@ class Plan(BaseModel):
     class_scheme: str = ""
     """What was merged into the classes, in words; "" = nothing."""
     arms: tuple[str, ...]
-    fraction: float
+    fractions: tuple[float, ...]
+    folds: tuple[str, ...]
     seeds: tuple[int, ...]
     steps: int
-    ratio: float
     generator: Budget
     preset: str
     judge_preset: str
     judge: dict[str, Any]
     """The judge's settings."""
+    encoder: str
+    """Its name and the digest of its weights."""
     seed: int
     digests: dict[str, str]
-    """Of the training tiles, the test tiles, and the tiles of each store."""
+    """Of the training and test tiles of each part, and the tiles of each store."""
 
     def begin(self, folder: Path, resume: bool) -> None:
         """Write the plan, or see that the one that is there is the same.

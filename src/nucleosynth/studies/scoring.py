@@ -5,13 +5,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nucleosynth.metrics import classification, instance
+import numpy as np
+
+from nucleosynth.metrics import aggregation, classification, instance
+from nucleosynth.metrics.aggregation import Judged, judge
 from nucleosynth.metrics.classification import Confusion, confusion, nuclei, radius_at
 from nucleosynth.report.results import Metric
 from nucleosynth.sample import Sample
 
 BY_IMAGE = "mean over test images"
 POOLED = f"all test nuclei together, centroids within {classification.RADIUS_UM:g} \N{MICRO SIGN}m"
+PANNUKE = "as PanNuke: over classes, images, tissues"
+CONIC = "as CoNIC: pooled over images, mean over classes"
+OF_CLASS = "pooled over test images"
 _MEANINGS = {
     "pq": ("PQ", "panoptic quality: DQ times SQ"),
     "dq": ("DQ", "detection quality: the F1 score of nuclei found with more than half overlap"),
@@ -23,11 +29,13 @@ _MEANINGS = {
 
 @dataclass(frozen=True)
 class Scores:
-    """images: sample_id and scores of each; values: by metric; left_out: images where a metric is undefined."""
+    """images: sample_id and scores of each; values: by metric; left_out: images where a metric is undefined; confusion
+    (C+1, C+1): rows true classes, the first one false alarms; columns predicted ones, the first one missed."""
 
     images: tuple[dict[str, Any], ...]
     values: dict[str, float | None]
     left_out: dict[str, int]
+    confusion: tuple[tuple[int, ...], ...]
 
 
 def metrics(nuclei_of: Mapping[str, int]) -> tuple[Metric, ...]:
@@ -40,47 +48,89 @@ def metrics(nuclei_of: Mapping[str, int]) -> tuple[Metric, ...]:
         for name, (label, meaning) in _MEANINGS.items()
     ]
     typed = [
-        ("f_d", "F detection", "nuclei found, whatever their class"),
-        ("accuracy", "Accuracy", "class of those found"),
+        ("f_d", "F_d", POOLED, "F1 score of nuclei found by their centres, whatever their class"),
+        ("accuracy", "Acc", POOLED, "class of those found"),
+        ("bpq", "bPQ", PANNUKE, "panoptic quality, classes not told apart"),
+        ("mpq", "mPQ", PANNUKE, "panoptic quality of each class, averaged"),
+        ("mpq_plus", "mPQ+", CONIC, "panoptic quality of each class from all nuclei together, averaged"),
     ]
-    typed += [
-        (f"f_{name}", f"F {name}", f"{name} nuclei found and recognised, {count} in the test tiles")
-        for name, count in nuclei_of.items()
+    whole = [
+        Metric(name=name, label=label, aggregation=how, meaning=meaning)
+        for name, label, how, meaning in typed
+        if len(nuclei_of) > 1 or name in ("f_d", "bpq")
     ]
-    return tuple(
-        segmented
-        + [Metric(name=name, label=label, aggregation=POOLED, meaning=meaning) for name, label, meaning in typed]
-    )
+    return (*segmented, *whole, *(metric for name, count in nuclei_of.items() for metric in _of_class(name, count)))
 
 
 def scored(tests: Sequence[Sample], predictions: Iterable[Sample]) -> Scores:
     """The scores of predicted tiles, which follow the order of the test tiles."""
     names = tests[0].class_names
-    images, total = [], Confusion.empty(len(names))
+    judged, total = [], Confusion.empty(len(names))
     for true, found in zip(tests, predictions, strict=True):
         assert (found.sample_id, found.class_names) == (true.sample_id, names), "predictions follow the test tiles"
-        images.append(instance.scores(true.instances, found.instances))
+        judged.append(judge(*_maps(true, found), len(names), true.tissue))
         total += confusion(
             nuclei(true.instances, true.classes),
             nuclei(found.instances, found.classes),
             len(names),
             radius_at(_mpp(true)),
         )
+    images = [instance.scores_of(each.table) for each in judged]
     means = instance.mean(images)
-    by_class = {f"f_{name}": total.f_class(c) for c, name in enumerate(names, start=1)}
-    pooled = {"f_d": total.f_d, "accuracy": total.accuracy, **by_class}
     return Scores(
         images=tuple(
             {"sample_id": true.sample_id, **defined(image)} for true, image in zip(tests, images, strict=True)
         ),
-        values=defined({name: mean.value for name, mean in means.items()} | pooled),
+        values=defined({name: mean.value for name, mean in means.items()} | _pooled(judged, total, names)),
         left_out={name: mean.left_out for name, mean in means.items() if mean.left_out},
+        confusion=_matrix(total, len(names)),
     )
 
 
 def defined(values: dict[str, float]) -> dict[str, float | None]:
     """The same with None for NaN."""
     return {name: None if math.isnan(value) else float(value) for name, value in values.items()}
+
+
+def _pooled(judged: Sequence[Judged], total: Confusion, names: tuple[str, ...]) -> dict[str, float]:
+    by_class = aggregation.micro(judged, names).by_class
+    return {
+        **total.scores(names),
+        **aggregation.pannuke(judged, names).scores,
+        **({"mpq_plus": aggregation.conic(judged, names).scores["mpq_plus"]} if names else {}),
+        **{f"pq_{name}": by_class[name]["pq"] for name in names},
+    }
+
+
+def _of_class(name: str, count: int) -> tuple[Metric, Metric]:
+    return (
+        Metric(
+            name=f"f_{name}",
+            label=f"F {name}",
+            aggregation=POOLED,
+            meaning=f"{name} nuclei found and recognised, {count} in the test tiles",
+            class_name=name,
+        ),
+        Metric(
+            name=f"pq_{name}",
+            label=f"PQ {name}",
+            aggregation=OF_CLASS,
+            meaning=f"panoptic quality of {name} nuclei, {count} in the test tiles",
+            class_name=name,
+        ),
+    )
+
+
+def _matrix(total: Confusion, classes: int) -> tuple[tuple[int, ...], ...]:
+    """True nuclei of unknown type are in no row; predicted ones always have a type."""
+    known = slice(1, classes + 1)
+    rows = np.zeros((classes + 1, classes + 1), np.int64)
+    rows[0, 1:], rows[1:, 0], rows[1:, 1:] = total.false_alarms[known], total.missed[known], total.paired[known, known]
+    return tuple(tuple(map(int, row)) for row in rows)
+
+
+def _maps(true: Sample, found: Sample) -> tuple[Any, Any, Any, Any]:
+    return true.instances, found.instances, true.classes, found.classes
 
 
 def _mpp(sample: Sample) -> float:

@@ -8,23 +8,19 @@ from typing import Any, NamedTuple
 
 from nucleosynth import catalog, config
 from nucleosynth.data.new_folder import cut_short
-from nucleosynth.data.reader import read, resolve, split_by_source
+from nucleosynth.data.reader import read
+from nucleosynth.encoders import encoder as encoders
 from nucleosynth.errors import UserError
-from nucleosynth.progress import say
+from nucleosynth.progress import count_of, say
 from nucleosynth.report import page
 from nucleosynth.report.results import Results
 from nucleosynth.run import Budget
 from nucleosynth.sample import Sample
-from nucleosynth.studies.arms import Arm, parse
-from nucleosynth.studies.conduct import Material, conduct
-from nucleosynth.studies.fairness import check_apart, check_stores, check_usable
+from nucleosynth.studies.arms import Arm, makers, parse
+from nucleosynth.studies.fairness import check_stores, check_usable
+from nucleosynth.studies.parts import Part, Source, folds, parts
 from nucleosynth.studies.plan import Plan, digest
 from nucleosynth.studies.statistics import LEAST_SEEDS
-from nucleosynth.studies.subset import labelled
-
-TRAIN, TEST = "train", "test"
-TEST_SHARE = 0.25
-"""Of the sources, where the data have no splits."""
 
 
 def study(
@@ -32,17 +28,19 @@ def study(
     data: str,
     arm: Sequence[str],
     run: Path,
-    fraction: float = 1.0,
+    fraction: Sequence[float] = (),
+    ratio: Sequence[float] = (),
     seeds: int = 3,
     steps: int = 400,
-    ratio: float = 1.0,
     minutes: float | None = None,
     generator_steps: int | None = None,
     preset: str = "tiny",
     judge_preset: str = "tiny",
     test_data: str | None = None,
     split: str | None = None,
+    folds: str | None = None,
     classes: str | None = None,
+    encoder: str = "texture",
     seed: int = 0,
     resume: bool = False,
     device: str = "auto",
@@ -50,29 +48,34 @@ def study(
 ) -> Results:
     """Train judges with and without synthetic tiles, score them on test tiles, and write a report.
 
-    All arms share the real training tiles, the seeds and the number of steps; with synthetic tiles half of each batch
-    is synthetic. Every arm is compared with `real`, seed by seed. Returns what study.json holds; report.html lies
-    beside it.
+    All arms share the real training tiles, the seeds and the number of steps; windows are drawn from real and synthetic
+    tiles in proportion to their area. An arm is compared, judge by judge, with the one that lacks its last addition.
+    Returns what study.json holds; report.html and tables/*.csv lie beside it.
 
     Args:
         data: the labelled tiles: name:path, or the path of a store.
-        arm: real, and at least one of real+METHOD, real+METHOD:preset (fitted inside, on the training tiles alone) and
-            real+STORE (finished pairs, which must come from those tiles). Given once for each arm.
+        arm: given once for each: real; real+classic (windows varied by the conventional augmentation); either with
+            +METHOD or +METHOD:preset (fitted inside, on the training tiles alone) or +STORE (finished pairs, which must
+            come from those tiles); real@METHOD (no pairs, but as many more steps as the method's compute would buy).
         run: the folder of the study, new unless --resume is given.
-        fraction: share of the training nuclei that is used, in whole sources that show every class.
+        fraction: share of the training nuclei that is used, in whole sources that show every class; given once for
+            each, 1 unless given.
+        ratio: area of synthetic tiles for each area of real ones, given once for each; unless given, 1 for methods, and
+            all that a store holds.
         seeds: judges for each arm; with fewer than 3 no test is made, and the report says so.
         steps: training steps of every judge.
-        ratio: area of a recipe's synthetic tiles for each area of real ones. A store is used whole.
-        minutes: train a recipe's generator for so many minutes (5 unless steps are given).
+        minutes: train a method's generator for so many minutes (5 unless steps are given).
         generator_steps: train it for so many steps.
         preset: the method's settings where an arm names none.
         judge_preset: the judge's settings.
         test_data: take the test tiles from this data.
         split: the official split that judges are scored on; "test" unless given. Where the data have no splits, a
             quarter of their sources is set aside.
+        folds: a number: so many folds of whole sources, each the test in turn; "official": each official split in turn.
         classes: read data and test data in this class scheme: a name of `nucleosynth list`, or a TOML file.
+        encoder: what synthetic and real windows are compared by: a name of `nucleosynth list`, a file after a colon.
         seed: the first judge's seed; of the generator and the choice of tiles as well.
-        resume: go on with a study that was stopped, at the next arm or seed.
+        resume: go on with a study that was stopped, at the next generator, arm or seed.
         device: auto, cpu, cuda, or cuda:N for N of them.
         precision: auto, 32-true, bf16-mixed or 16-mixed.
 
@@ -83,30 +86,35 @@ def study(
     """
     given = dict(locals())
     _check_numbers(given)
-    arms = parse(arm, preset)
+    arms = parse(arm, preset, ratio)
+    for each in makers(arms):
+        if each.method:
+            config.preset(catalog.load("method", each.method).presets, each.preset, f"--arm with {each.name}")
     settings = config.preset(catalog.load("judge", "hovernet").presets, judge_preset, "--judge-preset")
     budget = Budget(steps=generator_steps, minutes=5.0 if minutes is None and generator_steps is None else minutes)
-    material, how = _material(_Data(data, test_data, split, classes), fraction, seed, arms)
+    material = _material(Source(data, test_data, split, folds, classes), tuple(fraction) or (1.0,), seed, arms)
+    described = encoders.load(encoder)
     plan = Plan(
         data=data if test_data is None else f"{data}, tested on {test_data}",
-        split=how,
-        class_scheme=material.training[0].class_scheme,
+        split=material.how,
+        class_scheme=material.parts[0].training[0].class_scheme,
         arms=tuple(each.name for each in arms),
-        fraction=fraction,
+        fractions=tuple(dict.fromkeys(part.fraction for part in material.parts)),
+        folds=tuple(dict.fromkeys(part.fold for part in material.parts)),
         seeds=tuple(range(seed, seed + seeds)),
         steps=steps,
-        ratio=ratio,
         generator=budget,
         preset=preset,
         judge_preset=judge_preset,
         judge=settings.model_dump(mode="json"),
+        encoder=f"{described.name}, {described.digest}",
         seed=seed,
-        digests={name: digest(tiles) for name, tiles in material.named().items()},
+        digests=material.digests(),
     )
     plan.begin(run, resume)
     _announce(plan, material)
     with cut_short(f"finished parts are kept in {run}; go on with the same command and --resume"):
-        found = _carry_out(plan, arms, material, run, settings, _command(given), device, precision)
+        found = _carry_out(plan, arms, material, run, settings, described, _command(given), (device, precision))
         say(f"report: {page.write(run)}")
     return found
 
@@ -115,111 +123,83 @@ def _check_numbers(given: Mapping[str, Any]) -> None:
     for name, least in (("seeds", 1), ("steps", 1), ("seed", 0)):
         if given[name] < least:
             raise UserError(f"--{name} is too small", expected=f"at least {least}", got=str(given[name]))
-    if not given["ratio"] > 0:
-        raise UserError("no synthetic tiles", expected="--ratio above 0", got=str(given["ratio"]))
 
 
-class _Data(NamedTuple):
-    """What a study reads, as its options name it."""
+class _Material(NamedTuple):
+    """All tiles, read and found fair: the parts, how they were made, the tiles of each store, the reader's name."""
 
-    data: str
-    test_data: str | None
-    split: str | None
-    classes: str | None
+    parts: tuple[Part, ...]
+    how: str
+    stores: dict[str, list[Sample]]
+    data_set: str
+
+    def digests(self) -> dict[str, str]:
+        """Of each set of tiles that decides the result."""
+        found = {name: digest(tiles) for name, tiles in self.stores.items()}
+        for part in self.parts:
+            found |= {f"{part.slug} training": digest(part.training), f"{part.slug} test": digest(part.tests)}
+        return found
 
 
-def _material(data: "_Data", fraction: float, seed: int, arms: Sequence[Arm]) -> tuple[Material, str]:
-    """All tiles, read and found fair, and how training and test tiles were told apart."""
-    for each in arms:
-        if each.method:
-            config.preset(catalog.load("method", each.method).presets, each.preset, f"--arm {each.name}")
-    available, tests, how = _tiles(data.data, data.test_data, data.split, seed, data.classes)
-    check_usable(available, "training tiles")
-    check_usable(tests, "test tiles")
-    check_apart(available, tests)
-    training = labelled(available, fraction, seed)
-    stores = {each.name: list(read(str(each.store))) for each in arms if each.store}
+def _material(source: Source, fractions: tuple[float, ...], seed: int, arms: Sequence[Arm]) -> _Material:
+    # here and not above: recipes bring the verbs `fit` and `generate`
+    from nucleosynth.studies.makers import check_enough
+
+    found, how = folds(source, seed)
+    all_parts = parts(found, fractions, seed)
+    stores = {each.name: list(read(str(each.store))) for each in makers(arms) if each.store}
     for name, tiles in stores.items():
         check_usable(tiles, f"tiles of {name}")
-        check_stores(name, tiles, training, tests)
-    return Material(available, training, tests, stores), how
+        for part in all_parts:
+            check_stores(name, tiles, part.training, part.tests)
+    check_enough(arms, all_parts, stores)
+    name = source.data.partition(":")[0]
+    known = {entry.name for entry in catalog.CATALOG["data set"]}
+    return _Material(all_parts, how, stores, name if name in known else "")
 
 
-def _tiles(
-    data: str, test_data: str | None, split: str | None, seed: int, classes: str | None = None
-) -> tuple[list[Sample], list[Sample], str]:
-    """Training tiles, test tiles, and how they were told apart.
-
-    With test data of their own, the training tiles are the split "train" of `data`, or all where there is none.
-    """
-    wanted = split or TEST
-    for each in (data, test_data or data):
-        resolve(each)
-    whole = list(read(data, None, classes))
-    if test_data is not None:
-        tests = list(read(test_data, None, classes))
-        training = [tile for tile in whole if tile.split == TRAIN] or whole
-        if split is not None or any(tile.split == TEST for tile in tests):
-            tests = [tile for tile in tests if tile.split in ("", wanted)]
-        how = "test tiles from other data"
-    elif not any(tile.split for tile in whole):
-        training, tests = split_by_source(whole, TEST_SHARE, seed)
-        how = f"the data have no official split: {TEST_SHARE:.0%} of the sources were set aside by seed {seed}"
-    else:
-        tests = [tile for tile in whole if tile.split == wanted]
-        others = [tile for tile in whole if tile.split != wanted]
-        training = [tile for tile in others if tile.split == TRAIN] or others
-        how = f"official split: judges are scored on {wanted!r}"
-    for name, tiles in (("training", training), ("test", tests)):
-        if not tiles:
-            raise UserError(
-                f"no {name} tile",
-                expected=f"tiles of split {wanted!r} and others",
-                got=f"no tile for {name}",
-                where=test_data or data,
-                mend="name the split with --split, or give --test-data",
-            )
-    return training, tests, how
-
-
-def _announce(plan: Plan, material: Material) -> None:
+def _announce(plan: Plan, material: _Material) -> None:
     say(plan.split)
-    used, of_all, tests = (
-        f"{len(tiles)} tiles with {sum(len(tile.classes) for tile in tiles)} nuclei"
-        for tiles in (material.training, material.available, material.tests)
-    )
-    say(f"training on {used}, of {of_all}; scored on {tests}")
-    say(f"{len(plan.arms)} arms x {len(plan.seeds)} seeds, {plan.steps} steps each")
-    if len(plan.seeds) < LEAST_SEEDS:
-        say(f"fewer than {LEAST_SEEDS} seeds: no test can be made, and the report will say so")
+    for part in material.parts:
+        used, of_all, tests = (
+            f"{count_of(len(tiles), 'tile')} with {sum(len(tile.classes) for tile in tiles)} nuclei"
+            for tiles in (part.training, part.available, part.tests)
+        )
+        say(f"{part.fold}, {part.fraction:.0%} of the labels: training on {used}, of {of_all}; scored on {tests}")
+    arms, seeds, parts = len(plan.arms), len(plan.seeds), len(material.parts)
+    each = f"{arms} arms x {seeds} seeds" + (f" x {parts} parts" if parts > 1 else "")
+    say(f"{each}: {arms * seeds * parts} judges of {plan.steps} steps")
+    if seeds * len(plan.folds) < LEAST_SEEDS:
+        say(f"fewer than {LEAST_SEEDS} judges an arm: no test can be made, and the report will say so")
 
 
 def _carry_out(
     plan: Plan,
     arms: Sequence[Arm],
-    material: Material,
+    material: _Material,
     run: Path,
     settings: Any,
+    encoder: encoders.Encoder,
     command: str,
-    device: str,
-    precision: str,
+    where: tuple[str, str],
 ) -> Results:
     # here and not above: networks need torch, which `--help` does not wait for
+    from nucleosynth.studies.conduct import Frame, Tools, conduct
     from nucleosynth.studies.judges import hardware, judge_ceiling, judge_trainer
-    from nucleosynth.studies.recipes import pair_maker
+    from nucleosynth.studies.makers import Recipes, pair_maker
     from nucleosynth.training.device import fabric_for
 
-    fabric = fabric_for(device, precision)
+    fabric = fabric_for(*where)
+    recipes = Recipes(plan.data, plan.generator, plan.seed, *where)
     return conduct(
         plan,
         arms,
-        material,
+        material.parts,
         run,
-        train=judge_trainer(settings, plan.steps, fabric),
-        make=pair_maker(plan.data, plan.generator, plan.seed, device, precision),
-        ceiling=judge_ceiling(material.tests, settings),
-        command=command,
-        hardware=hardware(fabric),
+        tools=Tools(
+            judge_trainer(settings, fabric), pair_maker(recipes, material.stores), judge_ceiling(settings), encoder
+        ),
+        frame=Frame(material.data_set, command, hardware(fabric)),
     )
 
 
@@ -230,6 +210,6 @@ def _command(given: Mapping[str, Any]) -> str:
         value = given[name]
         if name == "resume" or value == parameter.default:
             continue
-        for each in value if name == "arm" else [value]:
+        for each in value if name in ("arm", "fraction", "ratio") else [value]:
             words += [f"--{name.replace('_', '-')}", str(each)]
     return shlex.join(words)
