@@ -5,17 +5,24 @@ tissue under it shows.
 """
 
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image as Pillow
+from scipy import ndimage
 
 from nucleosynth.run import write_whole
 from nucleosynth.sample import Classes, Image, Instances, Sample
 
 CELL_PX = 512
 """Largest side of a picture in a contact sheet."""
+COLOURS = 56
+"""Of a paletted picture of tissue: a third of the bytes, and no harm to be seen at the size of a page."""
+_SMOOTH_PX = 0.7
+"""Standard deviation that rounds the steps of an enlarged outline."""
 _UNKNOWN = (170, 170, 170)
 # What stands out on pink and violet and stays apart in lightness, for eyes that do not tell red from green.
 _PALETTE = (
@@ -75,6 +82,25 @@ def enlarged(image: Image, factor: int) -> Image:
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LANCZOS4), np.uint8)
 
 
+def enlarged_label(instances: Instances, factor: int) -> Instances:
+    """The map `factor` times as large, the steps of its outlines rounded by less than a pixel of it; none is lost."""
+    if factor == 1:
+        return instances.copy()
+    label = np.zeros((instances.shape[0] * factor, instances.shape[1] * factor), np.int32)
+    most = np.full(label.shape, 0.5, np.float32)
+    boxes = ndimage.find_objects(instances)
+    for k in np.unique(instances[instances > 0]):
+        rows, columns = (
+            slice(max(part.start - 3, 0), min(part.stop + 3, side))
+            for part, side in zip(boxes[k - 1], instances.shape, strict=True)
+        )
+        large = np.s_[rows.start * factor : rows.stop * factor, columns.start * factor : columns.stop * factor]
+        share = _share(instances[rows, columns] == k, factor)
+        more = share > most[large]
+        label[large][more], most[large][more] = k, share[more]
+    return label
+
+
 def contact_sheet(samples: Sequence[Sample], columns: int = 2, cell_px: int = CELL_PX) -> Image:
     """Pairs of image and outlined image, with a line of text each and a legend of the classes below.
 
@@ -106,6 +132,55 @@ def write_png(path: Path, picture: Image) -> None:
     done, data = cv2.imencode(".png", np.ascontiguousarray(picture[:, :, ::-1]))
     assert done, "OpenCV encodes every RGB picture"
     write_whole(path, bytes(data))
+
+
+def write_paletted(path: Path, picture: Image, drawn: NDArray[np.uint8]) -> None:
+    """Write an RGB picture as a PNG file of few colours: exactly if it has at most 256, else with `COLOURS`.
+
+    drawn (n 3): colours that mean something, so that those which occur are kept as they are.
+    """
+    colours, index = _palette(picture, drawn)
+    image = Pillow.fromarray(index.astype(np.uint8))
+    image.putpalette(colours.tobytes())
+    data = BytesIO()
+    image.save(data, "PNG", optimize=True)
+    write_whole(path, data.getvalue())
+
+
+def _palette(picture: Image, drawn: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.intp]]:
+    """Colours (n 3), and which of them each pixel gets (h w)."""
+    codes = _codes(picture)
+    colours, index = np.unique(codes, return_inverse=True)
+    if len(colours) <= 256:
+        return _rgb(colours), index.reshape(codes.shape)
+    kept = np.intersect1d(codes, _codes(drawn))
+    index = np.searchsorted(kept, codes).clip(max=max(len(kept) - 1, 0))
+    rest = kept[index] != codes if len(kept) else np.ones(codes.shape, bool)
+    tissue = Pillow.fromarray(np.ascontiguousarray(picture[rest][None]))
+    median_cut, plain = Pillow.Quantize.MEDIANCUT, Pillow.Dither.NONE
+    few = tissue.quantize(max(COLOURS - len(kept), 8), method=median_cut, dither=plain)
+    index[rest] = len(kept) + np.asarray(few)[0]
+    palette = np.array(few.getpalette(), np.uint8).reshape(-1, 3)
+    return np.concatenate([_rgb(kept), palette]), index
+
+
+def _codes(colours: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """RGB (... 3) as one number (...)."""
+    return np.asarray(colours.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1]))
+
+
+def _rgb(codes: NDArray[np.int64]) -> NDArray[np.uint8]:
+    return np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=-1).astype(np.uint8)
+
+
+def _share(mask: NDArray[np.bool_], factor: int) -> NDArray[np.float32]:
+    """How much of a mask is around each pixel of its enlargement: 0..1; the mask itself where that nowhere is half."""
+    size = (mask.shape[1] * factor, mask.shape[0] * factor)
+    soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), _SMOOTH_PX, borderType=cv2.BORDER_REPLICATE)
+    share = np.asarray(cv2.resize(soft, size, interpolation=cv2.INTER_LINEAR), np.float32)
+    if (share > 0.5).any():
+        return share
+    return np.asarray(cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_NEAREST), np.float32)
 
 
 def _middle(sample: Sample, side: int) -> Sample:
