@@ -13,7 +13,7 @@ from nucleosynth.config import resolve
 from nucleosynth.errors import UserError
 from nucleosynth.sample import Sample
 from nucleosynth.segmentation.fit import Judge
-from nucleosynth.segmentation.hovernet import HoVerNet
+from nucleosynth.segmentation.hovernet import HoVerNet, in_mode
 from nucleosynth.segmentation.predict import ceiling, enlarge, predict, raw_maps
 
 SETTINGS = resolve(HoVerNet.presets["tiny"], {"width": 8, "window": 96, "margin": 16, "offset_px": 2.0}, "test")
@@ -113,3 +113,37 @@ def test_hover_coding_goes_the_same_way(discs: Discs) -> None:
     )
     (score,) = ceiling([large], resolve(SETTINGS, {"coding": "hover"}, "test"))
     assert score["aji"] > 0.8
+
+
+class ValidMean(nn.Module):
+    """Answers as Mean with the middle of its window alone, as a network without padding does."""
+
+    def __init__(self, lost_px: int) -> None:
+        super().__init__()
+        self.cut = slice(lost_px // 2, -(lost_px // 2))
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        return {name: maps[..., self.cut, self.cut] for name, maps in Mean()(image).items()}
+
+
+@pytest.mark.parametrize("mode", ["fast", "original"])
+@pytest.mark.parametrize("spare", [0, 8])
+def test_windows_of_smaller_maps_leave_no_seam(mode: str, spare: int, fabric: Fabric) -> None:
+    settings = in_mode(HoVerNet.presets["resnet50"], mode)
+    settings = settings.model_copy(update={"margin": settings.margin + spare})
+    network = fabric.setup_module(ValidMean(settings.lost_px).requires_grad_(False)).eval()
+    image = np.random.default_rng(0).integers(0, 256, (190, 300, 3), dtype=np.uint8)
+    maps = raw_maps(Judge(network, settings, ("a", "b"), fabric), image, at_once=2)
+    whole = Mean()(torch.from_numpy(np.pad(image, ((8, 8), (8, 8), (0, 0)), mode="reflect")).movedim(-1, 0)[None])
+    np.testing.assert_allclose(maps["field"], whole["field"][0, :, 8:-8, 8:-8].movedim(0, -1), atol=1e-6)
+
+
+def test_how_many_windows_go_together_changes_nothing(discs: Discs, fabric: Fabric) -> None:
+    torch.manual_seed(1)
+    network = HoVerNet.build(SETTINGS, 2)
+    for decoder in network.decoders:  # type: ignore[union-attr]
+        torch.nn.init.normal_(decoder.head[0].weight)
+    judge = judge_of(network, fabric)
+    some, one = (raw_maps(judge, discs(0, (200, 140)).image, at_once) for at_once in (8, 1))
+    for name, maps in some.items():
+        np.testing.assert_allclose(one[name], maps, rtol=1e-4, atol=1e-2)  # of values up to 100

@@ -8,7 +8,18 @@ from scipy.ndimage import maximum_filter, minimum_filter
 
 from nucleosynth.conditions.structure import UNKNOWN
 from nucleosynth.sample import Sample, transform_array
-from nucleosynth.segmentation.augment import Augmentation, Window, draw, recolour, sampling, warp
+from nucleosynth.segmentation.augment import (
+    CLASSIC,
+    NONE,
+    RELEASED,
+    Augmentation,
+    Window,
+    draw,
+    pieces,
+    recolour,
+    sampling,
+    warp,
+)
 from nucleosynth.segmentation.targets import targets
 
 STILL = Augmentation(affine_share=0, blur_px=0, noise=0, hue=0, saturation=0, brightness=0, contrast=0)
@@ -131,3 +142,65 @@ def test_targets_of_two_nuclei() -> None:
     np.testing.assert_array_equal(wanted["offsets"][:, 3, 1], [0, -0.5])
     hover = targets(instances, np.array([3, 0], np.uint8), "hover", offset_px=2.0)["hover"]
     np.testing.assert_array_equal(hover[:, 1, 0], [-1, -1])
+
+
+def test_the_plain_baseline_is_random_windows_alone(discs: Callable[..., Sample]) -> None:
+    sample = discs(0)
+    tile = Window(sample.image, sample.instances, sample.classes)
+    corners = set()
+    for seed in range(20):
+        window = draw([tile], 64, NONE, np.random.default_rng(seed))
+        places = [
+            (top, left)
+            for top in range(33)
+            for left in range(33)
+            if np.array_equal(sample.image[top : top + 64, left : left + 64], window.image)
+        ]
+        assert len(places) == 1
+        corners.update(places)
+    assert len(corners) > 15
+
+
+def test_the_released_augmentation_spares_no_window_but_by_a_blur_too_weak_to_see(discs: Callable[..., Sample]) -> None:
+    image = discs(0).image
+    still = {"hue": 0, "saturation": 0, "brightness": 0, "contrast": 0}
+    spared = []
+    for settings in (CLASSIC, RELEASED):
+        quiet = settings.model_copy(update=still)
+        spared.append(
+            sum(np.array_equal(recolour(image, quiet, np.random.default_rng(seed)), image) for seed in range(60))
+        )
+    assert spared[0] > 60 / 4
+    assert spared[1] < 60 / 6
+
+
+def test_maps_smaller_than_the_window_are_its_middle(discs: Callable[..., Sample]) -> None:
+    """A nucleus that their border cuts keeps its centre, which may lie outside."""
+    sample = discs(0, (64, 64))
+    instances, classes = pieces(sample.instances, sample.classes)
+    for coding in ("offsets", "hover"):
+        whole = targets(instances, classes, coding, 2.0)
+        for name, cut in targets(instances, classes, coding, 2.0, side=40).items():
+            np.testing.assert_array_equal(cut, whole[name][..., 12:52, 12:52])
+
+
+def test_released_targets_against_the_steps_that_they_are_made_by(discs: Callable[..., Sample]) -> None:
+    sample = discs(1, (64, 64), 30)
+    instances, _ = pieces(sample.instances, sample.classes)
+    found = targets(instances, np.ones(instances.max(), np.uint8), "hover", 1.0, side=40, released=True)["hover"]
+    expected = np.zeros((2, 64, 64), np.float32)
+    shown = 0
+    for k in range(1, instances.max() + 1):
+        if (instances[12:52, 12:52] == k).sum() < 30:
+            continue
+        shown += 1
+        y, x = np.nonzero(instances == k)
+        for axis, at in enumerate((x, y)):
+            first = at.min()
+            centre = int((at - first).mean() + 0.5)
+            along = (at - first + 1 - centre).astype(np.float32)
+            for side in (along < 0, along > 0):
+                along[side] /= np.abs(along[side]).max(initial=1)
+            expected[axis][instances == k] = along
+    assert 0 < shown < instances.max()
+    np.testing.assert_allclose(found, expected[:, 12:52, 12:52], atol=1e-6)
