@@ -48,7 +48,8 @@ def test_touching_nuclei_are_one_component_unless_their_classes_differ() -> None
 def test_a_nucleus_in_two_pieces_is_as_good_as_its_larger_one() -> None:
     labels = np.zeros((64, 64), np.int32)
     labels[10:20, 10:20], labels[10:20, 30:50] = 4, 4
-    assert separation(labels, classes(1))["connected_components"] == pytest.approx(2 * 200 / (200 + 300))
+    found = separation(labels, classes(1))
+    assert found["connected_components"] == found["points"] == pytest.approx(2 * 200 / (200 + 300))
 
 
 def test_a_nucleus_below_the_published_size_is_lost_to_hover() -> None:
