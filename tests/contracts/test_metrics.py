@@ -7,6 +7,7 @@ images that hold no nucleus (or no content).
 import inspect
 import re
 from copy import deepcopy
+from dataclasses import is_dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,9 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from nucleosynth import catalog
+from nucleosynth.metrics.aggregation import Aggregate, judge
 from nucleosynth.metrics.classification import Nuclei
+from nucleosynth.metrics.shapes import Label
 
 RNG = np.random.default_rng(0)
 TRUE, PREDICTED = RNG.integers(0, 4, (2, 6, 6)).repeat(4, axis=1).repeat(4, axis=2).astype(np.int32)
@@ -26,10 +29,23 @@ FEATURES = RNG.normal(size=(2, 24, 3))
 BACKGROUND_ALONE = np.tile([100.0, 0, 0], (4, 1))
 PICTURES = RNG.integers(0, 256, (3, 32, 32, 3)).astype(np.uint8)
 GLASS = np.full((24, 24, 3), 244, np.uint8)
+TYPES = (np.array([1, 2, 2], np.uint8), np.zeros(0, np.uint8))
+IMAGES = [
+    judge(np.roll(TRUE, 1, 0) % k, TRUE % k, np.array(types, np.uint8), np.array(types, np.uint8), 2)
+    for k, types in ((3, (1, 2)), (4, (1, 1, 1)))
+]
+NO_IMAGE = [judge(EMPTY, EMPTY, TYPES[1], TYPES[1], 2)]
+LABELS = [Label(np.pad(np.roll(TRUE, k, 0), 1), TYPES[0], 0.25) for k in range(3)]
 
 EXAMPLES: dict[str, tuple[tuple[Any, ...], tuple[Any, ...]]] = {
     "instance": ((TRUE, PREDICTED), (EMPTY, EMPTY)),
     "classification": (([(NUCLEI, NUCLEI)], ["a", "b"], 6.0), ([(NO_NUCLEI, NO_NUCLEI)], ["a", "b"], 6.0)),
+    "pannuke": ((IMAGES, ["a", "b"]), (NO_IMAGE, ["a", "b"])),
+    "conic": ((IMAGES, ["a", "b"]), (NO_IMAGE, ["a", "b"])),
+    "micro": ((IMAGES, ["a", "b"]), (NO_IMAGE, ["a", "b"])),
+    "separation": ((TRUE, TYPES[0]), (EMPTY, TYPES[1])),
+    "shapes": ((LABELS, LABELS[1:], ["a", "b"]), ([Label(EMPTY, TYPES[1], 0.25)] * 2, [], ["a", "b"])),
+    "counts": ((np.eye(3, 2, dtype=int), np.ones((1, 2), int), ["a", "b"]), (np.zeros((0, 2)), np.zeros((0, 2)), "ab")),
     "fsd": (tuple(SHARES), (BACKGROUND_ALONE, BACKGROUND_ALONE)),
     "kid": (tuple(SHARES), (BACKGROUND_ALONE, BACKGROUND_ALONE)),
     "fd": (tuple(SHARES), (BACKGROUND_ALONE, BACKGROUND_ALONE)),
@@ -44,7 +60,11 @@ METRICS = [entry.name for entry in catalog.CATALOG["metric"]]
 
 
 def numbers(result: Any) -> list[float]:
-    """The numbers of a result: one, an array of them, or a dict of named ones."""
+    """The numbers of a result: one, an array of them, a dict of named ones, or those of an aggregate."""
+    if isinstance(result, Aggregate):
+        tables = [result.scores, *result.by_class.values(), *result.by_tissue.values(), result.left_out]
+        assert all(type(value) in (float, int) for table in tables for value in table.values()), "ready for JSON"
+        return [float(value) for table in tables for value in table.values()]
     if isinstance(result, dict):
         assert all(isinstance(name, str) for name in result)
         assert all(type(value) is float for value in result.values()), "plain floats, ready for JSON"
@@ -92,5 +112,7 @@ def assert_untouched(before: Any, after: Any) -> None:
     if isinstance(before, list | tuple):
         for one, other in zip(before, after, strict=True):
             assert_untouched(one, other)
+    elif is_dataclass(before):
+        assert_untouched(list(vars(before).values()), list(vars(after).values()))
     else:
         assert_array_equal(before, after)
