@@ -1,45 +1,68 @@
-"""The report is one file, names every arm, and says no more than the numbers do."""
+"""The page is one file, names every arm, embeds every picture once; every number of its tables is in a CSV as well."""
 
+import csv
 import re
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
-import faked_study
-from nucleosynth.report import page, plots, words
-from nucleosynth.report.results import Difference, Evidence, Results
+import faked_results as faked
+from nucleosynth.report import page, tables, words
+from nucleosynth.report.embedded import Embedded, all_pictures
+from nucleosynth.report.results import Results
+
+VOID = ("meta", "img", "br", "link", "line", "rect", "circle", "polyline", "polygon")
 
 
 class Reader(HTMLParser):
-    """Collects what a page refers to, its text, and whether its tags are closed."""
+    """Collects what a page refers to, its text, the cells of its tables, and whether its tags are closed."""
 
     def __init__(self) -> None:
         super().__init__()
         self.references: list[str] = []
+        self.identifiers: list[str] = []
+        self.cells: list[str] = []
+        self.numeric: list[str] = []
+        self.into = self.cells
         self.text = ""
         self.open: list[str] = []
         self.hidden = 0
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.references += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "data", "action")]
-        if tag not in ("meta", "img", "br", "link", "line", "rect", "circle", "polyline", "polygon"):
+        self.identifiers += [value or "" for name, value in attrs if name == "id"]
+        if tag not in VOID:
             self.open.append(tag)
+        if tag == "td":
+            kinds = (dict(attrs).get("class") or "").split()
+            self.into = self.numeric if "n" in kinds else self.cells
+            self.into.append("")
         self.hidden += tag in ("style", "script")
 
     def handle_endtag(self, tag: str) -> None:
-        if tag not in ("line", "rect", "circle", "polyline", "polygon"):
+        if tag not in VOID:
             assert self.open.pop() == tag
         self.hidden -= tag in ("style", "script")
 
     def handle_data(self, data: str) -> None:
-        self.text += data if not self.hidden else ""
+        if not self.hidden:
+            self.text += data
+        if "td" in self.open:
+            self.into[-1] += " " + data
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Results, Path]:
-    folder = tmp_path_factory.mktemp("study")
-    return faked_study.run(folder, ["real", "real+jointflow", "real+jointflow:small"], seeds=3), folder
+def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Results, Path]:
+    folder = tmp_path_factory.mktemp("small")
+    return faked.results(folder), folder
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> tuple[Results, Path]:
+    """Every kind of arm, three folds, two fractions."""
+    folder = tmp_path_factory.mktemp("large")
+    return faked.results(folder, faked.ALL, folds=3, fractions=(0.1, 1.0)), folder
 
 
 def read(results: Results, folder: Path) -> tuple[Reader, str]:
@@ -51,152 +74,164 @@ def read(results: Results, folder: Path) -> tuple[Reader, str]:
     return reader, html
 
 
-def test_the_page_is_written_whole(study: tuple[Results, Path]) -> None:
-    path = page.write(study[1])
-    assert path == study[1] / "report.html"
-    assert path.read_text() == page.render(*study)
+def test_the_page_is_made_again_from_its_folder(small: tuple[Results, Path]) -> None:
+    path = page.write(small[1])
+    assert path == small[1] / "report.html"
+    assert path.read_text() == page.render(*small)
+    assert (small[1] / tables.FOLDER / "columns.csv").exists()
 
 
-def test_everything_is_inside(study: tuple[Results, Path]) -> None:
-    reader, html = read(*study)
-    assert len(reader.references) >= 3 * 2 + 2
-    assert all(each.startswith("data:image/png;base64,") for each in reader.references)
+@pytest.mark.parametrize("study", ["small", "large"])
+def test_everything_is_inside(study: str, request: pytest.FixtureRequest) -> None:
+    results, folder = request.getfixturevalue(study)
+    reader, html = read(results, folder)
+    pictures = [each for each in reader.references if each.startswith("data:image/png;base64,")]
+    places = [each for each in reader.references if each.startswith("#")]
+    assert len(pictures) + len(places) == len(reader.references)
+    assert len(pictures) == len({picture.file for picture in all_pictures(results)}) > 50
+    assert {place[1:] for place in places} <= set(reader.identifiers)
     assert "<script" not in html
     assert not re.search(r"url\(|@import|https?://", html)
-    assert str(study[1]) not in html
+    assert str(folder) not in html
 
 
-def test_every_arm_class_and_score_is_shown(study: tuple[Results, Path]) -> None:
-    results, folder = study
+@pytest.mark.parametrize("study", ["small", "large"])
+def test_every_arm_class_and_score_is_shown(study: str, request: pytest.FixtureRequest) -> None:
+    results, folder = request.getfixturevalue(study)
     reader, _ = read(results, folder)
-    for arm in results.arms:
-        assert arm.name in reader.text
-        for metric in results.metrics:
-            assert words.spread(arm.summaries[metric.name]) in reader.text
-            if arm.differences:
-                assert words.interval(arm.differences[metric.name]) in reader.text
+    cells = {" ".join(cell.split()) for cell in (*reader.cells, *reader.numeric)}
+    for score in results.scores:
+        assert words.spread(score) in cells
+    for found in results.comparisons:
+        assert words.interval(found) in cells
+        assert words.p_value(found.p_corrected) in cells
     for name in (*results.class_names, *(metric.label for metric in results.metrics), results.command):
         assert name in reader.text
-    for sentence in words.outcome(results):
-        assert sentence in reader.text
-    assert words.number(0.98) in reader.text
+    for arm in results.arms:
+        assert arm.label in cells
+        assert arm.name in reader.text
+    assert words.number(0.95) in cells
 
 
-def test_names_cannot_break_the_page(study: tuple[Results, Path]) -> None:
-    results, folder = study
+@pytest.mark.parametrize("study", ["small", "large"])
+def test_every_number_of_a_table_is_in_a_csv(study: str, request: pytest.FixtureRequest) -> None:
+    results, folder = request.getfixturevalue(study)
+    page.write(folder)
+    fields = {
+        field
+        for path in (folder / tables.FOLDER).glob("*.csv")
+        for line in csv.reader(path.read_text().splitlines())
+        for field in line
+    }
+    values = {abs(float(field)) for field in fields if re.fullmatch(r"-?\d+(\.\d+)?(e-?\d+)?", field)}
+    known = {digits: {f"{value:.{digits}f}" for value in values} for digits in range(7)}
+    percents = {f"{100 * value:.0f}" for value in values}
+    cells = read(results, folder)[0].numeric
+    assert len(cells) > 200
+    for cell in cells:
+        for number, percent in re.findall(r"(\d[\d,]*(?:\.\d+)?)(\s%)?", cell.replace("< 0.001", "")):
+            digits = len(number.partition(".")[2])
+            assert number.replace(",", "") in (percents if percent else known[digits]), cell
+
+
+def test_names_cannot_break_the_page(small: tuple[Results, Path]) -> None:
+    results, folder = small
     arms = tuple(arm.model_copy(update={"label": "<b>&x" + arm.label}) for arm in results.arms)
-    _, html = read(results.model_copy(update={"arms": arms, "data": "<script>alert(1)</script>"}), folder)
+    makers = tuple(maker.model_copy(update={"label": '"><i>'}) for maker in results.makers)
+    changed = {"arms": arms, "makers": makers, "data": "<script>alert(1)</script>", "command": "</code></dd>"}
+    _, html = read(results.model_copy(update=changed), folder)
     assert "<b>&x" not in html
     assert "<script" not in html
+    assert '"><i>' not in html
 
 
-@pytest.mark.parametrize(("seeds", "warned"), [(2, True), (3, False)])
-def test_too_few_seeds_are_said_aloud(tmp_path: Path, seeds: int, warned: bool) -> None:
-    reader, _ = read(faked_study.run(tmp_path, seeds=seeds), tmp_path)
-    assert ("at least 3 are needed" in reader.text) == warned
-    assert ("No test can be made from 2 seeds" in reader.text) == warned
+def test_a_study_without_pictures_names_them(tmp_path: Path) -> None:
+    results = faked.results(None)
+    results.write(tmp_path)
+    text = page.write(tmp_path).read_text()
+    assert "data:image" not in text
+    assert f"{results.parts[0].truths[0].file}: not beside study.json" in text
+    assert "not found beside study.json" in text
+    assert "not found beside study.json" not in read(faked.results(tmp_path), tmp_path)[1]
 
 
-def test_masks_grown_from_points_are_said_aloud(study: tuple[Results, Path]) -> None:
-    results, folder = study
-    derived = results.test.model_copy(update={"labelled_as": ("derived",)})
-    assert "The truth was not drawn" in read(results.model_copy(update={"test": derived}), folder)[0].text
-    assert "The truth was not drawn" not in read(results, folder)[0].text
+def test_pictures_of_further_folds_give_way(large: tuple[Results, Path]) -> None:
+    results, folder = large
+    whole = Embedded(results, folder)
+    assert not whole.beyond
+    assert not whole.missing
+    assert whole.size == sum((folder / name).stat().st_size for name in whole.shown)
+    half = Embedded(results, folder, largest=whole.size // 2)
+    assert half.size <= whole.size // 2
+    assert set(half.beyond) == set(whole.shown) - set(half.shown)
+    assert results.parts[0].truths[0].file in half.shown
+    assert results.parts[-1].truths[0].file in half.beyond
+    assert half(results.parts[-1].truths[0]) == ""
 
 
-def test_pairs_without_nuclei_are_said_aloud(study: tuple[Results, Path]) -> None:
-    results, folder = study
-    empty = results.arms[1].synthetic.model_copy(update={"nuclei": 0})  # type: ignore[union-attr]
-    arms = (results.arms[0], results.arms[1].model_copy(update={"synthetic": empty}), results.arms[2])
-    assert "real+jointflow show no nucleus" in read(results.model_copy(update={"arms": arms}), folder)[0].text
-    assert "show no nucleus" not in read(results, folder)[0].text
-
-
-def with_difference(results: Results, difference: Difference) -> Results:
-    arm = results.arms[1]
-    changed = arm.model_copy(update={"differences": {**arm.differences, "pq": difference}})
-    return results.model_copy(update={"arms": (results.arms[0], changed)})
-
-
-@pytest.mark.parametrize(
-    ("mean", "low", "high", "p", "said"),
-    [
-        (0.05, 0.01, 0.09, 0.03, "Judges trained with jointflow see nuclei better: +0.050 PQ"),
-        (-0.05, -0.09, -0.01, 0.03, "Judges trained with jointflow see nuclei worse: \N{MINUS SIGN}0.050 PQ"),
-        (0.05, -0.01, 0.11, 0.08, "No gain could be shown from training with jointflow: +0.050 PQ"),
-        (-0.05, -0.11, 0.01, 0.08, "No gain could be shown"),
-        (0.05, 0.0, 0.1, 0.05, "No gain could be shown"),
-        (0.05, None, None, None, "No test can be made from 3 seeds"),
-        (None, None, None, None, "Nothing can be said"),
-    ],
-)
-def test_the_outcome_is_honest(
-    study: tuple[Results, Path], mean: float, low: float, high: float, p: float, said: str
-) -> None:
-    each = (mean,) * 3
-    results = with_difference(study[0], Difference(each=each, mean=mean, sd=0.02, low=low, high=high, p=p))
-    (sentence,) = words.outcome(results)
-    assert sentence.startswith(said)
-    assert ("p = " in sentence) == (p is not None)
-
-
-def test_numbers_in_words() -> None:
-    assert words.number(-0.1234) == "\N{MINUS SIGN}0.123"
-    assert words.signed(0.1) == "+0.100"
-    assert words.number(None) == "\N{EN DASH}"
-    assert [words.p_value(p) for p in (0.00001, 0.0123, 0.5, None)] == ["< 0.001", "0.012", "0.50", "\N{EN DASH}"]
+def test_fractions_and_folds_are_folded_but_kept(large: tuple[Results, Path]) -> None:
+    results, folder = large
+    _, html = read(results, folder)
+    assert "<summary>fold 3 of 3, 10\N{NO-BREAK SPACE}% of the labels</summary>" in html
+    assert re.search(r"<details open><summary>fold 1 of 3, 100\N{NO-BREAK SPACE}% of the labels", html)
+    assert not re.search(r"<details open><summary>fold 2 of", html)
 
 
 @pytest.mark.parametrize(
-    ("distance", "nearer", "closest", "said"),
+    "study",
     [
-        (0.2, 0.0001, 0.5, "suspect copies"),
-        (0.2, 0.5, 0.01, "suspect copies"),
-        (0.6, 0.5, 0.01, "suspect copies"),
-        (0.4, 0.2, 0.3, "as chance allows (p = 0.20)"),
-        (0.6, 0.5, 0.5, "as a whole no nearer"),
-        (None, None, None, "too few tiles to tell"),
+        {"arms": ("real",)},
+        {"arms": ("real", "real+classic"), "seeds": 1},
+        {"classes": False},
+        {"galleries": False},
+        {"enough": (), "galleries": False},
+        {"data_set": ""},
+        {"data_set": "lizard"},
+        {"data_set": "kumar", "fractions": (0.1, 0.2)},
     ],
+    ids=str,
 )
-def test_copies_are_called_so(distance: float | None, nearer: float | None, closest: float | None, said: str) -> None:
-    evidence = Evidence(
-        windows={"training": 3, "test": 3, "synthetic": 3},
-        side_px=64,
-        mpp=0.5,
-        fsd=6.0,
-        fsd_floor=2.0,
-        contrast=0.2,
-        contrast_real=0.25,
-        copies={
-            "distance": distance,
-            "held_out_distance": 0.5,
-            "share_closer": 0.1,
-            "p_nearer": nearer,
-            "p_closest": closest,
-        },
-        compared=3,
+def test_whatever_is_lacking_the_page_is_whole(tmp_path: Path, study: dict[str, object]) -> None:
+    results = faked.results(tmp_path, **study)  # type: ignore[arg-type]
+    reader, _ = read(results, tmp_path)
+    assert page.write(tmp_path).exists()
+    assert ("published: " in reader.text) == bool(results.data_set)
+
+
+def test_undefined_values_are_dashes(tmp_path: Path) -> None:
+    results = faked.results(tmp_path, ("real", "real+jointflow"))
+    nothing = {"mean": None, "sd": None, "seed_sd": None, "each": (None,) * 3}
+    unknown = nothing | {"low": None, "high": None, "p": None, "p_corrected": None}
+    unknown.pop("seed_sd")
+    empty = results.model_copy(
+        update={
+            "scores": tuple(score.model_copy(update=nothing) for score in results.scores),
+            "comparisons": tuple(found.model_copy(update=unknown) for found in results.comparisons),
+            "judgements": tuple(
+                judged.model_copy(
+                    update={
+                        "losses": (),
+                        "curve": (),
+                        "images": (),
+                        "confusion": (),
+                        "scores": dict.fromkeys(judged.scores),
+                    }
+                )
+                for judged in results.judgements
+            ),
+            "makers": tuple(
+                maker.model_copy(update={"evidence": faked.evidence(fsd=None, contrast=None, copies={}, distances=())})
+                for maker in results.makers
+            ),
+            "parts": tuple(
+                part.model_copy(update={"ceiling": {}, "truths": (), "pairs": ()}) for part in results.parts
+            ),
+        }
     )
-    classes, contrast, copies = words.readings(evidence)
-    assert said in copies[2]
-    assert "3.0 times as far" in classes[2]
-    assert contrast[2].startswith("80 %")
-
-
-def test_dots_lie_where_the_values_are() -> None:
-    scale = plots.Scale([0.2, 0.6], left=100, right=300)
-    assert scale(0.4) == 200
-    assert scale(scale.low) == 100
-    assert scale(scale.high) == 300
-    assert all(scale.low <= tick <= scale.high for tick in scale.ticks())
-    assert 3 <= len(scale.ticks()) <= 8
-    assert plots.Scale([0.5, 0.5 + 2e-16], 0, 10)(0.5) == 5
-    assert len(plots.Scale([0.5, 0.5 + 2e-16], 0, 10).ticks()) > 2
-
-
-def test_a_plot_has_a_dot_for_each_seed(study: tuple[Results, Path]) -> None:
-    results, _ = study
-    drawn = plots.values_plot(results, results.metrics[0])
-    assert drawn.count("<circle") == 3 * 3
-    assert plots.differences_plot(results, results.arms[1], results.metrics[:5]).count("<circle") == 5 * 3
-    assert plots.loss_plot(results).count("<polyline") == 3 * 3
-    assert plots.class_bars(results).count("<rect") == 4 * len(results.class_names)
+    empty.write(tmp_path)
+    assert page.write(tmp_path).exists()
+    reader, _ = read(empty, tmp_path)
+    assert "Nothing can be said" in reader.text
+    assert words.UNDEFINED in {cell.strip() for cell in (*reader.cells, *reader.numeric)}
+    assert "None" not in reader.text
+    assert "nan" not in reader.text.lower().split()
