@@ -75,8 +75,8 @@ class Gallery(Record):
 
 
 class Colour(Record):
-    """The colour of one set of tiles of a tissue: `of` "real" or a maker's label; mean RGB 0..255, mean optical density of
-    haematoxylin and eosin."""
+    """The colour of one set of tiles of a tissue: `of` "real" or a maker's label; mean RGB 0..255, mean optical density
+    of haematoxylin and eosin."""
 
     tissue: str
     of: str
@@ -207,7 +207,7 @@ class Judgement(Record):
     left_out: dict[str, int]
     """Images on which a metric is not defined, by metric; absent = none."""
     confusion: tuple[tuple[int, ...], ...] = ()
-    """(C+1, C+1) nuclei: rows true classes, the first one false alarms; columns predicted ones, the first one missed."""
+    """(C+1, C+1) nuclei: rows true classes, the first false alarms; columns predicted ones, the first missed."""
     pictures: tuple[Picture, ...] = ()
     """Its predictions on the shown test tiles; of the first seed alone."""
 
