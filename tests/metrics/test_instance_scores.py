@@ -92,6 +92,25 @@ def test_scores_equal_brute_force(maps: tuple[Map, Map]) -> None:
 
 
 @settings(deadline=None)  # the first example compiles
+@given(MAPS, st.integers(0, 7))
+def test_mdice_equals_brute_force_under_every_symmetry(maps: tuple[Map, Map], symmetry: int) -> None:
+    t, p = masks(maps[0]), masks(maps[1])
+    best = [max([2 * (a & b).sum() / (a.sum() + b.sum()) for b in p], default=0.0) for a in t]
+    expected = float(np.mean(best)) if best else (0.0 if p else float("nan"))
+    assert_allclose(mdice(*(transform_array(labels, symmetry) for labels in maps)), expected, rtol=1e-12)
+
+
+@settings(deadline=None)  # the first example compiles
+@given(MAPS)
+def test_swapping_truth_and_prediction_changes_no_score_but_aji(maps: tuple[Map, Map]) -> None:
+    there, back = scores(*maps), scores(*maps[::-1])
+    for name in ("dice", "dice2", "dq", "sq", "pq"):
+        assert_allclose(back[name], there[name], rtol=1e-12)
+    if maps[0].any() and maps[1].any():
+        assert any(math.isclose(back["aji_plus"], value) for value in brute_force_aji_plus(*maps))
+
+
+@settings(deadline=None)  # the first example compiles
 @given(MAPS, st.integers(0, 7), st.integers(0, 2**32 - 1))
 def test_neither_ids_nor_symmetries_matter(maps: tuple[Map, Map], symmetry: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
