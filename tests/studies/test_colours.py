@@ -1,6 +1,5 @@
 """Colours by tissue: known mixtures are measured back, glass is left out, and every tile stands in one row."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -8,6 +7,7 @@ import numpy as np
 import pytest
 
 from drawn import drawn_sample
+from nucleosynth.data.stain import RUIFROK_JOHNSTON, unit
 from nucleosynth.metrics.contrast import haematoxylin
 from nucleosynth.sample import Sample
 from nucleosynth.studies.colours import ALL, NOT_STATED, REAL, SIDE_PX, WINDOWS, by_tissue, colours, organs
@@ -35,8 +35,6 @@ def test_haematoxylin_is_that_of_the_contrast() -> None:
 
 
 def test_pure_stains_are_told_apart() -> None:
-    from nucleosynth.data.stain import RUIFROK_JOHNSTON, unit
-
     for k, amounts in enumerate(((0.6, 0.0), (0.0, 0.6))):
         rgb = 255 * 10 ** -(np.array(amounts) @ unit(RUIFROK_JOHNSTON))
         (found,) = colours([flat(tuple(rgb.round().astype(int).tolist()))], {})
@@ -93,12 +91,14 @@ def test_the_gallery_has_a_strip_for_each_tissue_and_maker(tmp_path: Path) -> No
 
 
 def test_windows_show_as_much_tissue_of_each(tmp_path: Path) -> None:
-    # The finer tile is brought to the coarser one's resolution: 60 px at 1 um of each.
-    fine = drawn_sample(0, size=(120, 120), mpp=0.5)
+    # The finer tile is brought to the coarser one's resolution: 60 px at 1 um of each, three times enlarged.
+    fine = drawn_sample(0, size=(160, 140), mpp=0.5)
     gallery = organs([fine], {"a": [drawn_sample(1, size=(60, 60), mpp=1.0)]}, tmp_path, "p", 0)
     assert "60 um" in gallery.words
+    for picture in gallery.rows[0].pictures:
+        assert len(cv2.imread(str(tmp_path / picture.file))) == 180
 
 
 def test_black_is_finite() -> None:
-    (found,) = colours([replace(flat((0, 0, 0)))], {})
+    (found,) = colours([flat((0, 0, 0))], {})
     assert np.isfinite([*found.rgb, found.haematoxylin, found.eosin]).all()

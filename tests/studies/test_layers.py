@@ -48,11 +48,11 @@ def test_nuclei_are_filled_by_their_number() -> None:
 
 
 def test_every_nucleus_has_a_colour_of_its_own_and_touching_ones_differ_much() -> None:
-    # A chequerboard of 20 x 20 nuclei, each with four neighbours.
-    label = np.arange(1, 401, dtype=np.int32).reshape(20, 20).repeat(3, axis=0).repeat(3, axis=1)
+    # A chequerboard: colours 89 steps apart, those of vertical neighbours, have nearly the same hue on a golden wheel.
+    label = np.arange(1, 6 * 89 + 1, dtype=np.int32).reshape(6, 89).repeat(3, axis=0).repeat(3, axis=1)
     colours = distinct_colours(label).astype(int)
-    assert len(np.unique(colours, axis=0)) == 400
-    grid = colours.reshape(20, 20, 3)
+    assert len(np.unique(colours, axis=0)) == 6 * 89
+    grid = colours.reshape(6, 89, 3)
     for axis in (0, 1):
         assert np.abs(np.diff(grid, axis=axis)).sum(axis=2).min() > 100
     assert distinct_colours(np.zeros((4, 4), np.int32)).shape == (0, 3)
@@ -98,8 +98,8 @@ def test_of_a_large_layout_the_middle_is_shown() -> None:
 
 
 def test_distance_is_dark_at_the_centre_and_bright_at_the_rim() -> None:
-    label = np.zeros((41, 41), np.int32)
-    y, x = np.mgrid[-20:21, -20:21]
+    label = np.zeros((50, 41), np.int32)
+    y, x = np.mgrid[-20:30, -20:21]
     label[x**2 + y**2 <= 15**2] = 1
     light = distances(label).astype(int).sum(axis=2)
     assert (np.diff(light[20, 20:36]) >= 0).all()

@@ -215,15 +215,19 @@ def test_a_maker_shows_what_it_makes_for_held_out_points(tmp_path: Path) -> None
 
 
 def test_one_mask_through_each_method(tmp_path: Path) -> None:
-    methods = {"a": Drawer("instances points"), "b": Drawer("points"), "c": Drawer("instances", size=24, mpp=0.5)}
+    methods = {
+        "a": Drawer("instances points", size=40),
+        "b": Drawer("points"),
+        "c": Drawer("instances", size=16, mpp=0.5),
+    }
     gallery = one_mask(methods, held_out(size=(64, 64)), tmp_path, "p", 0)
     assert gallery is not None
     check(gallery, tmp_path)
     assert gallery.columns == ("mask", "real image", "a", "c")
     assert not methods["b"].asked
     (first,), (second,) = methods["a"].asked, methods["c"].asked
-    # The finer resolution, and as many px as the smaller of 20 px at 0.25 um and 24 px at 0.5 um.
-    assert (first.size, first.mpp) == ((20, 20), 0.25)
+    # The finer resolution, and as much tissue as the smaller of 40 px at 0.25 um and 16 px at 0.5 um.
+    assert (first.size, first.mpp) == ((32, 32), 0.25)
     assert first.instances is not None
     assert first.instances.any()
     np.testing.assert_array_equal(first.instances, second.instances)  # type: ignore[arg-type]
