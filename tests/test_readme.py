@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from nucleosynth import catalog
+from nucleosynth.verbs import segment
 from nucleosynth.verbs.fit import OPTIONS, resolve_settings
 
 ROOT = Path(__file__).parents[1]
@@ -34,9 +35,11 @@ def test_every_config_is_known_and_explained(path: Path) -> None:
     text = path.read_text()
     table = tomllib.loads(text)
     settings = table.pop("settings", {})
-    assert set(table) <= set(OPTIONS)
-    method = catalog.load("method", table["method"])
-    resolve_settings(method.presets, table.get("preset", "tiny"), settings, str(path))
+    judges = "method" not in table
+    assert set(table) <= set(segment.OPTIONS if judges else OPTIONS)
+    kind = catalog.load("judge", "hovernet") if judges else catalog.load("method", table["method"])
+    resolve_settings(kind.presets, table.get("preset", "tiny"), settings, str(path))
     header = text.split("\n\n")[0]
-    for word in ("nucleosynth fit --config", "hardware:", "minutes:"):
+    command = "segment fit" if judges else "fit"
+    for word in (f"nucleosynth {command} --config configs/{path.name}", "hardware:", "minutes:"):
         assert word in header, word

@@ -1,6 +1,7 @@
 """The schedule: phases are where they should be, a stop anywhere changes nothing, and neither does being watched."""
 
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from safetensors.torch import load_file
 
 from nucleosynth.config import resolve
 from nucleosynth.errors import Interrupted, UserError
-from nucleosynth.run import Budget
+from nucleosynth.run import Budget, Run
 from nucleosynth.sample import Sample
 from nucleosynth.segmentation import fit as fitting
 from nucleosynth.segmentation.augment import NONE, Window
@@ -206,3 +207,12 @@ def test_mixed_precision_ends_at_the_losses(discs: Discs, tmp_path: Path, monkey
     mixed = fabric_for("cpu", "bf16-mixed")
     fit([discs(0, mpp=0.25)], PHASED, folder=tmp_path, budget=Budget(steps=1), seed=0, fabric=mixed)
     assert found == {"inside": torch.bfloat16, "losses": {torch.float32}}
+
+
+def test_the_time_of_being_watched_is_not_counted(discs: Discs, fabric: Fabric, tmp_path: Path) -> None:
+    made: Any = {"budget": Budget(steps=3), "seed": 0, "fabric": fabric, "marks": (0.5,)}
+    began = time.monotonic()
+    fit([discs(0, mpp=0.25)], PHASED, folder=tmp_path, at_mark=lambda *_: time.sleep(1.0), **made)
+    whole = time.monotonic() - began
+    assert whole > 1
+    assert Run.open(tmp_path).read_log("judge")[-1]["seconds"] < whole - 0.9
