@@ -64,4 +64,6 @@ def test_a_pair_is_the_image_beside_its_label() -> None:
 def test_of_a_large_tile_the_middle_is_shown() -> None:
     tile = drawn_sample(size=(WINDOW_PX + 60, 40))
     assert_array_equal(middle(tile).image, tile.image[30:-30])
+    assert_array_equal(pair(tile), pair(middle(tile)))
+    assert len(pair(tile)) == WINDOW_PX
     assert middle(drawn_sample()).size == drawn_sample().size

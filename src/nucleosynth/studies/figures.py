@@ -66,5 +66,6 @@ def some(items: Sequence[Item], count: int, *keys: int) -> list[Item]:
 
 
 def pair(sample: Sample) -> Image:
-    """The image and, beside it, the same with nuclei outlined in class colours."""
-    return beside(enlarged(sample.image, factor_for(sample.size, PAIR_PX)), labelled(sample, PAIR_PX))
+    """The middle of the image and, beside it, the same with nuclei outlined in class colours."""
+    part = middle(sample)
+    return beside(enlarged(part.image, factor_for(part.size, PAIR_PX)), labelled(part, PAIR_PX))
