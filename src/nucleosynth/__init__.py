@@ -35,6 +35,7 @@ _VERBS = (
     "fit",
     "generate",
     "score",
+    "compare",
     "study",
     "cost",
 )

@@ -51,6 +51,11 @@ CATALOG: dict[Kind, tuple[Entry, ...]] = {
         Entry("segment fit", "verbs.segment:fit", "train a judge, the network that finds nuclei, on labelled tiles"),
         Entry("segment predict", "verbs.segment:predict", "the nuclei that a judge or released weights see in tiles"),
         Entry("score", "verbs.score:score", "compare predicted with true nuclei"),
+        Entry(
+            "compare",
+            "verbs.compare:compare",
+            "how far synthetic tiles lie from real ones: FID, KID, precision, recall and more",
+        ),
         Entry("study", "verbs.study:study", "what synthetic data are worth: judges trained with and without"),
         Entry("cost", "verbs.cost:cost", "parameters and FLOPs of a method, counted"),
     ),

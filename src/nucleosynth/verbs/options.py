@@ -8,6 +8,8 @@ from tyro.conf import Positional, arg
 Data = Annotated[Positional[str], arg(metavar="DATA")]
 Truth = Annotated[Positional[str], arg(metavar="TRUTH")]
 Prediction = Annotated[Positional[str], arg(metavar="PREDICTION")]
+Real = Annotated[Positional[str], arg(metavar="REAL")]
+Synthetic = Annotated[Positional[str], arg(metavar="SYNTHETIC")]
 Out = Annotated[Positional[Path], arg(metavar="OUT")]
 RunOrWeights = Annotated[Positional[Path], arg(metavar="RUN|WEIGHTS")]
 RunFolder = Annotated[Positional[Path], arg(metavar="RUN")]
