@@ -146,6 +146,8 @@ def test_what_cannot_be_trained_on_is_refused_before_any_work(discs: Discs, fabr
 
     with pytest.raises(UserError, match="no tile"):
         train()
+    with pytest.raises(UserError, match="no tile"):
+        fit([], NARROW, folder=tmp_path, budget=Budget(steps=1), seed=0, synthetic=[discs(0)], fabric=fabric)
     with pytest.raises(UserError, match="different classes"):
         train(discs(0), replace(discs(1), class_names=("large", "small")))
     with pytest.raises(UserError, match="unknown resolution"):

@@ -84,7 +84,7 @@ def fit(
             weights that are not there or do not fit; phases with a budget in minutes or on several devices.
         Interrupted: Ctrl-C; what was trained is saved.
     """
-    names = _class_names([*samples, *synthetic])
+    names = _class_names([*samples, *synthetic] if samples else [])
     real, drawn = (_tiles(part, settings.mpp) for part in (samples, synthetic))
     fabric = fabric or fabric_for()
     _check_phases(settings, budget, fabric)
