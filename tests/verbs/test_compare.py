@@ -92,7 +92,7 @@ def test_unknown_resolutions_beside_known_ones_are_refused(tmp_path: Path) -> No
     [
         ({"metrics": ("fid",)}, r"unknown measure 'fid'(.|\n)*--metrics"),
         ({"metrics": ("fd_infinity",), "n": 12}, "too few windows(.|\n)*at least 20"),
-        ({"metrics": ("prdc",), "n": 3}, "too few windows(.|\n)*at least 6"),
+        ({"metrics": ("kid", "prdc"), "n": 3}, "too few windows(.|\n)*at least 6"),
         ({"n": 1}, "no n"),
         ({"seed": -1}, "no seed"),
         ({"draws": -1}, "no draws"),

@@ -37,7 +37,7 @@ USUAL = ("fd", "fd_infinity", "kid", "prdc")
 LARGEST_PX = 256
 AT_ONCE = 32
 """Windows that the encoder is given at once."""
-UNITS = 10
+UNITS = 6
 """Sources, or else tiles, that a side must have for them to be drawn as a whole."""
 Tiles = Callable[[], Iterator[Sample]]
 
@@ -75,7 +75,7 @@ def compare(
     each with value, low and high (95 % interval of the score at as many images), floor (one half of the real windows
     against the other, mean), floor_high (what one halving in forty exceeds), at_floor (the same halves against as many
     synthetic windows), real and synthetic (numbers of windows), encoder and digest; null where there are too few
-    windows. "drawn": what was drawn as a whole for intervals, the sources of a side if there are at least 10, else its
+    windows. "drawn": what was drawn as a whole for intervals, the sources of a side if there are at least 6, else its
     tiles, else windows. "side_px", "mpp", and what was asked. FID, KID and IS are of Inception with the published
     weights; with any others the title names the encoder.
 
@@ -315,6 +315,8 @@ def _print(result: dict[str, Any], encode: Encoder) -> None:
     say("at half: half of the real windows against as many synthetic ones; real half: against the other half, mean")
     say(f"encoder: {encode.name}, weights: {encode.digest}")
     say(f"intervals draw whole {drawn['real']} of the real side, whole {drawn['synthetic']} of the synthetic one")
+    if "windows" in drawn.values():
+        say("windows of one tile are alike: where single ones are drawn, intervals and floors come out too small")
     biased, instead = (title(name, encode.name) for name in ("fd", "kid"))
     if first["real"] < ENOUGH and biased in scores:
         say(f"below {ENOUGH} real images {biased} is biased upwards: read the kernel distance ({instead})")
