@@ -33,9 +33,10 @@ def test_a_demo_goes_on_from_its_pairs(tmp_path: Path, capsys: pytest.CaptureFix
     assert report == folder / "report.html"
     assert cv2.imread(str(folder / "pairs.png")) is not None
     found = Results.read(folder)
-    assert [arm.label for arm in found.arms] == ["real", "real+pairs"]
-    assert found.training.sources == ("phantom/s00", "phantom/s01")
-    assert found.test.sources == ("phantom/s02",)
+    assert [arm.label for arm in found.arms] == ["real+classic", "real+classic+pairs"]
+    (part,) = found.parts
+    assert part.training.sources == ("phantom/s00", "phantom/s01")
+    assert part.test.sources == ("phantom/s02",)
     assert found.steps == 1
     printed = capsys.readouterr().out
     assert all(str(folder / name) in printed for name in ("report.html", "pairs.png", "pairs"))
@@ -50,12 +51,12 @@ def test_a_whole_demo(tmp_path: Path) -> None:
     record = json.loads((folder / "generator" / "run.json").read_text())
     assert [source["source"] for source in record["training_sources"]] == ["phantom/s00", "phantom/s01"]
     assert len(list(read(str(folder / "pairs")))) == 3
-    assert len(Results.read(folder).arms[1].judgements) == 1
+    assert len(Results.read(folder).judgements) == 2
 
 
 @pytest.mark.parametrize(
     ("minutes", "step_s", "elapsed_s", "steps"),
-    [(10, 0.25, 0, 180), (10, 0.5, 270, 90), (10, 0.25, 420, 80), (10, 0.25, 700, 10), (1, 1.0, 0, 10)],
+    [(10, 0.25, 0, 160), (10, 0.5, 270, 80), (10, 0.25, 420, 60), (10, 0.25, 700, 10), (1, 1.0, 0, 10)],
 )
 def test_judges_fit_in_the_time_that_is_left(minutes: float, step_s: float, elapsed_s: float, steps: int) -> None:
     course = Course(minutes=minutes, seed=0)

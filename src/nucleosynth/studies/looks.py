@@ -69,7 +69,9 @@ class Look:
             test=described(part.tests),
             ceiling=self.ceiling(part.tests),
             truths=figures.write_truths(self.folder, f"{part.slug}_test", part.tests),
-            pairs=figures.write_pairs(self.folder, f"{part.slug}_pairs_real", self._windows(part.training), self.plan.seed),
+            pairs=figures.write_pairs(
+                self.folder, f"{part.slug}_pairs_real", self._windows(part.training), self.plan.seed
+            ),
         )
 
     def maker(self, maker: Maker) -> report.Maker:
@@ -77,10 +79,7 @@ class Look:
         part, made = self.part, self.made[maker]
         say(f"what the pairs of {maker.label} look like beside real tiles")
         own, known, tests = (self._windows(tiles) for tiles in (made.samples, part.training, part.tests))
-        slug, model = f"{part.slug}_{maker.slug}", made.load() if made.load else None
-        galleries, diversity = panels.of_maker(
-            maker.label, model, made.samples, part.tests, self.folder, slug, self.plan.seed
-        )
+        galleries, diversity = self._galleries(maker) if self._first else ((), None)
         return report.Maker(
             name=maker.name,
             label=maker.label,
@@ -98,7 +97,7 @@ class Look:
 
     def together(self) -> Together:
         """One mask through every method, and the colours of all."""
-        if not self.made:
+        if not self.made or not self._first:
             return Together(galleries=(), colours=())
         part, seed, slug = self.part, self.plan.seed, self.part.slug
         models = {maker.label: made.load() for maker, made in self.made.items() if made.load}
@@ -109,6 +108,16 @@ class Look:
             galleries=tuple(gallery for gallery in (masks, organs) if gallery),
             colours=colours.colours(part.training, made),
         )
+
+    @property
+    def _first(self) -> bool:
+        """Galleries are made in the first fold alone: the others would double the report and tell the same."""
+        return self.part.fold == self.plan.folds[0]
+
+    def _galleries(self, maker: Maker) -> tuple[tuple[report.Gallery, ...], float | None]:
+        part, made = self.part, self.made[maker]
+        model, slug = made.load() if made.load else None, f"{part.slug}_{maker.slug}"
+        return panels.of_maker(maker.label, model, made.samples, part.tests, self.folder, slug, self.plan.seed)
 
     def _windows(self, tiles: Sequence[Sample]) -> list[Sample]:
         mpp = self.plan.judge["mpp"]

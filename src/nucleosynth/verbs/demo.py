@@ -29,7 +29,7 @@ from nucleosynth.verbs.study import study
 
 FILE = "demo.json"
 METHOD, JUDGE, TRAIN = "jointflow", "hovernet", "train"
-GENERATOR, JUDGES = 0.45, 0.45
+GENERATOR, JUDGES = 0.45, 0.4
 """Shares of the time; the rest is for drawing, generating, scoring and the report."""
 PAIRS_A_MINUTE = 16
 COLUMNS, SHOWN, CELL_PX = 4, 24, 192
@@ -98,7 +98,7 @@ def walk(course: Course, folder: Path) -> Path:
     if not sheet.exists():
         write_png(sheet, contact_sheet(list(islice(read(str(pairs)), SHOWN)), COLUMNS, CELL_PX))
     if not (folder / REPORT).exists():
-        arms = ["real", f"real+{pairs}"]
+        arms = ["real+classic", f"real+classic+{pairs}"]
         steps = _judge_steps(course, folder, pairs, began)
         say(f"{ARMS * course.seeds} judges of {steps} steps, half of them with the pairs")
         again = (folder / PLAN).exists()
