@@ -18,7 +18,7 @@ from nucleosynth.formats.folder import write
 from nucleosynth.metrics.frechet import frechet_distance
 from nucleosynth.metrics.proportions import class_proportions, fsd
 
-ONE, OTHER = "phantom:tiles=12&size=64&sources=12", "phantom:tiles=14&size=64&seed=5"
+ONE, OTHER = "phantom:tiles=12&size=64&sources=12", "phantom:tiles=14&size=64&seed=5&sources=2"
 
 
 def test_the_scores_are_those_of_the_windows_features(tmp_path: Path) -> None:
