@@ -63,12 +63,14 @@ def test_batches_are_those_of_the_phase_and_so_is_the_synthetic_share() -> None:
     def plain(value: int) -> list[Window]:
         return [Window(np.full((32, 32, 3), value, np.uint8), np.zeros((32, 32), np.int32), np.zeros(0, np.uint8))]
 
-    settings = PHASED.model_copy(update={"augmentation": NONE})
+    settings = PHASED.model_copy(update={"augmentation": NONE, "synthetic_share": 0.3})
     batch_at = batches(plain(200), plain(50), settings, seed=0, steps=20)
     found = [batch_at(step)["image"][:, 0, 0, 0] for step in range(20)]
     assert [len(each) for each in found] == [3] * 10 + [2] * 10
     made = [int((each == 50).sum()) for each in found]
-    assert (sum(made[:10]), sum(made[10:])) == (15, 10)
+    done = np.arange(1, 11)
+    np.testing.assert_array_equal(np.cumsum(made[:10]), np.floor(done * 0.3 * 3))
+    np.testing.assert_array_equal(np.cumsum(made[10:]), np.floor(done * 0.3 * 2))
 
 
 def test_what_is_frozen_stays_and_the_optimiser_begins_anew(discs: Discs, fabric: Fabric, tmp_path: Path) -> None:
