@@ -6,13 +6,14 @@ beside that of real tiles which the generator never saw. None of them decides an
 
 from collections.abc import Iterable, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nucleosynth.data.tiles import grid, resample
-from nucleosynth.encoders.encoder import Encoder
-from nucleosynth.metrics import distribution
+from nucleosynth.encoders.encoder import Encoder, classifier
+from nucleosynth.metrics import distribution, resampling
 from nucleosynth.metrics.contrast import nuclear_contrast
 from nucleosynth.metrics.copies import copies
 from nucleosynth.metrics.proportions import class_proportions, fsd
@@ -24,8 +25,11 @@ from nucleosynth.studies.scoring import defined
 COMPARED = 96
 """Tiles of a kind that are compared with every training crop: the search is what takes time."""
 LARGEST_PX = 256
-MEASURES = ("fd", "fd_infinity", "kid", "prdc")
-HIGHER = frozenset({"precision", "recall", "density", "coverage"})
+ENCODED = 2000
+"""Windows of a kind at most that distances are measured on."""
+AT_ONCE = 32
+FEATURES = ("fd", "fd_infinity", "kid", "prdc")
+HIGHER = frozenset({"precision", "recall", "density", "coverage", "is"})
 SHRINK = 4
 SMALLEST_PX = 4 * SHRINK
 """Below this a tile is too small to be found in another."""
@@ -100,20 +104,39 @@ def _distances(
     made: Sequence[Sample], known: Sequence[Sample], held_out: Sequence[Sample], encoder: Encoder, seed: int
 ) -> tuple[Estimate, ...]:
     """By every measure that so many windows allow, both kinds against the training windows, as many of each."""
-    features = [encoder(np.stack([sample.image for sample in part])) for part in (made, known, held_out)]
-    measures = [name for name in MEASURES if min(map(len, features)) >= distribution.MEASURES[name].least]
-    if not measures:
-        return ()
-    against = partial(distribution.compared, features[1], measures=measures, halvings=0, seed=seed)
-    found, floors = against(features[0]), against(features[2], draws=0)
+    parts = [_some(part, ENCODED, seed) for part in (made, known, held_out)]
+    features = [_features(part, encoder) for part in parts]
+    found = _against(features, FEATURES, seed)
+    if encoder.classes:
+        found |= _against([classifier(encoder).classify(rows) for rows in features], ("is",), seed)
+    found |= _against([_proportions(part) for part in parts], ("fsd",), seed)
     return tuple(
         Estimate(
             metric=distribution.title(name, encoder.name),
-            **defined({"value": each.value, "low": each.low, "high": each.high, "floor": floors[name].value}),
+            **defined({"value": each.value, "low": each.low, "high": each.high, "floor": floor.value}),
             better="higher" if name in HIGHER else "lower",
         )
-        for name, each in found.items()
+        for name, (each, floor) in found.items()
     )
+
+
+def _against(
+    rows: Sequence[NDArray[Any]], measures: Sequence[str], seed: int
+) -> dict[str, tuple[resampling.Estimate, resampling.Estimate]]:
+    """Scores of synthetic and of test rows against training rows; those that need more rows are left out."""
+    made, known, held_out = rows
+    able = [name for name in measures if min(map(len, rows)) >= distribution.MEASURES[name].least]
+    if not able:
+        return {}
+    against = partial(distribution.compared, known, measures=able, halvings=0, seed=seed)
+    found, floors = against(made), against(held_out, draws=0)
+    return {name: (each, floors[name]) for name, each in found.items()}
+
+
+def _features(samples: Sequence[Sample], encoder: Encoder) -> NDArray[np.float32]:
+    """(n, width), a few windows at a time."""
+    starts = range(0, len(samples), AT_ONCE)
+    return np.concatenate([encoder(np.stack([s.image for s in samples[k : k + AT_ONCE]])) for k in starts])
 
 
 def _some(samples: Sequence[Sample], count: int, seed: int) -> list[Sample]:
