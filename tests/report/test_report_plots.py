@@ -27,6 +27,11 @@ def test_dots_lie_where_the_values_are() -> None:
     assert len(svg.Scale([0.5, 0.5 + 2e-16], 0, 10).ticks()) > 2
 
 
+def test_zero_has_no_sign() -> None:
+    assert [svg.written(tick, 2, signs=True) for tick in (-0.0, -1e-17, 0.1)] == ["0.00", "0.00", "+0.10"]
+    assert svg.written(-0.1, 1) == "\N{MINUS SIGN}0.1"
+
+
 def test_colours_after_the_sixth_are_hollow() -> None:
     assert [svg.tone(k) for k in (0, 5, 6, 11, 12)] == ["0", "5", "0 hollow", "5 hollow", "0"]
 

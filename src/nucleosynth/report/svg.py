@@ -67,7 +67,8 @@ def side_axis(y: Scale, left: float, right: float) -> Iterator[str]:
 
 def written(tick: float, digits: int, signs: bool = False) -> str:
     """The number at a tick."""
-    return f"{tick:{'+' if signs and abs(tick) > 1e-12 else ''}.{digits}f}".replace("-", MINUS)
+    tick = tick if abs(tick) > 1e-12 else 0.0  # else "-0"
+    return f"{tick:{'+' if signs and tick else ''}.{digits}f}".replace("-", MINUS)
 
 
 def decimals(ticks: Sequence[float]) -> int:
