@@ -15,9 +15,10 @@ from nucleosynth.data.reader import read
 from nucleosynth.run import Run
 from nucleosynth.segmentation.hovernet import HoVerNet, in_mode
 
+CPU = ("--device", "cpu", "--precision", "32-true")
 DATA = "phantom:tiles=4&size=64&sources=4"
 SMALL = ("--set", "width=8", "--set", "crop=32", "--set", "window=64", "--set", "margin=8", "--set", "batch=1")
-FIT = ("segment", "fit", "--data", DATA, "--run", "judge", "--steps", "2", "--device", "cpu")
+FIT = ("segment", "fit", "--data", DATA, "--run", "judge", "--steps", "2", *CPU)
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +33,7 @@ def test_fit_predict_and_score(capsys: pytest.CaptureFixture[str]) -> None:
     assert (record.method, record.seed, record.budget.steps, record.data) == ("hovernet", 3, 2, DATA)
     assert record.settings["augmentation"]["symmetries"] is False
     assert "segment predict judge" in capsys.readouterr().err
-    assert main(["segment", "predict", "judge", DATA, "--out", "seen", "--device", "cpu", "--batch", "2"]) == 0
+    assert main(["segment", "predict", "judge", DATA, "--out", "seen", *CPU, "--batch", "2"]) == 0
     assert "4 tiles" in capsys.readouterr().err
     assert cv2.imread("seen_contact_sheet.png") is not None
     truths, found = list(read(DATA)), list(read("seen"))
@@ -51,18 +52,16 @@ def test_fit_predict_and_score(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_predictions_in_a_scheme_and_another_format() -> None:
     fitted = ["segment", "fit", "--data", DATA, "--classes", "binary", "--run", "judge", "--steps", "1"]
-    assert main([*fitted, "--device", "cpu", *SMALL]) == 0
-    assert main(["segment", "predict", "judge", DATA, "--out", "seen", "--format", "folder", "--device", "cpu"]) == 0
+    assert main([*fitted, *CPU, *SMALL]) == 0
+    assert main(["segment", "predict", "judge", DATA, "--out", "seen", "--format", "folder", *CPU]) == 0
     assert main(["score", DATA, "folder:seen", "--classes", "binary"]) == 0
-    assert main(["segment", "predict", "judge", DATA, "--out", "seen", "--format", "folder", "--device", "cpu"]) == 2
+    assert main(["segment", "predict", "judge", DATA, "--out", "seen", "--format", "folder", *CPU]) == 2
 
 
 def test_a_config_is_overruled_by_the_command_line() -> None:
     lines = [f'data = "{DATA}"', 'run = "judge"', "steps = 9", 'augmentation = "none"', "[settings]", "width = 8"]
     Path("judge.toml").write_text("\n".join([*lines, "crop = 32", "window = 64", "margin = 8"]))
-    assert (
-        main(["segment", "fit", "--config", "judge.toml", "--steps", "1", "--set", "batch=2", "--device", "cpu"]) == 0
-    )
+    assert main(["segment", "fit", "--config", "judge.toml", "--steps", "1", "--set", "batch=2", *CPU]) == 0
     record = Run.open("judge").record
     assert (record.budget.steps, record.settings["width"], record.settings["batch"]) == (1, 8, 2)
 
@@ -115,7 +114,7 @@ def test_released_weights_predict_by_themselves(
     monkeypatch.setitem(HoVerNet.presets, "resnet50", small)  # type: ignore[misc]
     torch.manual_seed(0)
     torch.save({"desc": HoVerNet.build(in_mode(small, "fast"), 4).state_dict()}, "hovernet.tar")
-    seen = ["segment", "predict", "hovernet.tar", DATA, "--device", "cpu"]
+    seen = ["segment", "predict", "hovernet.tar", DATA, *CPU]
     assert main([*seen, "--out", "plain"]) == 0
     first = next(iter(read("plain")))
     assert first.class_names == ("class 1", "class 2", "class 3", "class 4")
@@ -133,7 +132,7 @@ def test_predict_refuses_what_is_no_judge(capsys: pytest.CaptureFixture[str]) ->
     assert main(["segment", "predict", "absent", DATA, "--out", "seen"]) == 2
     assert "no run there" in capsys.readouterr().err
     Path("text.tar").write_text("no weights")
-    assert main(["segment", "predict", "text.tar", DATA, "--out", "seen", "--device", "cpu"]) == 2
+    assert main(["segment", "predict", "text.tar", DATA, "--out", "seen", *CPU]) == 2
     assert "not a file of weights" in capsys.readouterr().err
     assert main(["segment", "predict", "absent", DATA, "--out", "seen", "--names", "a"]) == 2
     assert "released weights alone" in capsys.readouterr().err
