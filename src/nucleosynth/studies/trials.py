@@ -112,8 +112,8 @@ def trial(
     folder = place.of(arm, seed)
     if (folder / SCORES).exists():
         return Judgement.model_validate_json((folder / SCORES).read_text())
-    say(f"judge of {arm.label}, {part.fold}, {part.fraction:.0%} of the labels, seed {seed}")
     diet = _diet(arm, part, synthetic, steps + (spent.steps if spent else 0))
+    say(f"judge of {arm.label}, {part.fold}, {part.fraction:.0%} of the labels, seed {seed}: {diet.steps} steps")
     curve = Curve.at(folder / CURVE, part.tests, seed)
     trained = train(diet, seed, folder, curve.watch)
     predictions = list(trained.predict(part.tests))
