@@ -32,6 +32,7 @@ EXPECTED = {
     "segment fit": "--weights",
     "segment predict": "RUN|WEIGHTS",
     "score": "--aggregation",
+    "compare": "REAL",
     "study": "--arm",
     "cost": "[--preset",
 }

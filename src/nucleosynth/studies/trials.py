@@ -10,7 +10,6 @@ bought, at the pace of the judge that they are compared with.
 
 import json
 import math
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +49,7 @@ class Diet:
 
 @dataclass(frozen=True)
 class Trained:
-    """A judge that can predict, and its training: steps, seconds, logged losses by step."""
+    """A judge that can predict, and its training: steps, seconds (without `watch`), logged losses by step."""
 
     predict: Predict
     steps: int
@@ -124,7 +123,7 @@ def trial(
         fraction=part.fraction,
         seed=seed,
         steps=trained.steps,
-        seconds=max(trained.seconds - curve.seconds, 1e-9),
+        seconds=trained.seconds,
         ratio=area_mm2(synthetic) / area_mm2(part.training) if synthetic else None,
         share=diet.share,
         losses=trained.losses,
@@ -153,36 +152,29 @@ def first_pairs(samples: Sequence[Sample], wanted_mm2: float | None) -> Sequence
 
 @dataclass
 class Curve:
-    """A judge's scores on its way, kept in a file: {step: [seconds that scoring took, scores]}."""
+    """A judge's scores on its way, kept in a file: {step: scores}."""
 
     path: Path
     watched: Sequence[int]
     tests: Sequence[Sample]
-    points: dict[int, tuple[float, dict[str, float | None]]]
+    points: dict[int, dict[str, float | None]]
 
     @classmethod
     def at(cls, path: Path, tests: Sequence[Sample], seed: int) -> "Curve":
         """What the file holds already, or nothing."""
         found = json.loads(path.read_text()) if path.exists() else {}
         order = generator_of(seed).permutation(len(tests))[:WATCHED]
-        return cls(path, sorted(order.tolist()), tests, {int(step): tuple(point) for step, point in found.items()})
-
-    @property
-    def seconds(self) -> float:
-        """How long the scoring on the way took."""
-        return sum(seconds for seconds, _ in self.points.values())
+        return cls(path, sorted(order.tolist()), tests, {int(step): values for step, values in found.items()})
 
     def watch(self, predict: Predict, step: int) -> None:
         """Score a judge at a step and write it down."""
-        began = time.monotonic()
-        values = self._values(list(predict([self.tests[k] for k in self.watched])))
-        self.points[step] = (time.monotonic() - began, values)
+        self.points[step] = self._values(list(predict([self.tests[k] for k in self.watched])))
         write_whole(self.path, json.dumps(self.points))
 
     def ended(self, steps: int, predictions: Sequence[Sample]) -> tuple[tuple[int, dict[str, float | None]], ...]:
         """All points, with the end, from predictions of all test tiles."""
         last = self._values([predictions[k] for k in self.watched])
-        return (*((step, values) for step, (_, values) in sorted(self.points.items()) if step < steps), (steps, last))
+        return (*((step, values) for step, values in sorted(self.points.items()) if step < steps), (steps, last))
 
     def _values(self, predictions: Sequence[Sample]) -> dict[str, float | None]:
         found: Scores = scored([self.tests[k] for k in self.watched], predictions)
