@@ -20,6 +20,7 @@ from nucleosynth.studies.looks import Made
 from nucleosynth.studies.makers import check_enough
 from nucleosynth.studies.plan import digest
 from nucleosynth.studies.scoring import metrics, scored
+from nucleosynth.studies.statistics import paired
 
 
 @pytest.fixture(autouse=True)
@@ -160,6 +161,37 @@ def test_classic_and_compute_reach_the_judge(tmp_path: Path) -> None:
     assert not judge.diets[2].synthetic
     assert [judged.steps for judged in found.judgements] == [diet.steps for diet in judge.diets]
     assert [each.arm for each in found.enough] == ["real", "real+classic"]
+
+
+def test_pairs_are_tested_against_the_control_of_their_compute_as_well(tmp_path: Path) -> None:
+    texts = ["real", "real+classic", "real+classic+jointflow", "real+jointflow", "real@jointflow"]
+    found = faked_study.run(tmp_path, texts, 3)
+    pairs = [(each.arm, each.reference) for each in found.comparisons if each.metric == "pq"]
+    assert pairs == [
+        ("real+classic", "real"),
+        ("real@jointflow", "real"),
+        ("real+classic+jointflow", "real+classic"),
+        ("real+jointflow", "real"),
+        ("real+jointflow", "real@jointflow"),
+    ]
+    against = found.against("real+jointflow", 1.0, "pq", "real@jointflow")
+    assert against is not None
+    own, other = (found.score(arm, 1.0, "pq").mean for arm in ("real+jointflow", "real@jointflow"))
+    assert against.mean == pytest.approx(own - other)  # type: ignore[operator]
+    main = found.comparison("real+jointflow", 1.0, "pq")
+    assert main is not None
+    assert (main.reference, main.n) == ("real", 3)
+
+
+@pytest.mark.parametrize("fractions", [(0.5, 1.0), (1.0, 0.5)])
+def test_each_fraction_is_tested_with_its_own_share_of_test_tiles(tmp_path: Path, fractions: tuple[float, ...]) -> None:
+    found = faked_study.run(tmp_path, seeds=1, given=material(fractions, 3))
+    for fraction, training in ((0.5, 2), (1.0, 4)):
+        comparison = found.comparison("real+jointflow", fraction, "dice")
+        assert comparison is not None
+        assert comparison.n == 3
+        own, real = (list(found.score(arm, fraction, "dice").each) for arm in ("real+jointflow", "real"))
+        assert comparison.p == paired(own, real, 3, 2 / training).p
 
 
 def test_curves_end_with_the_scores_of_the_end(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Means, spreads and the paired test, against hand values and SciPy's."""
 
+import numpy as np
 import pytest
 from scipy.stats import ttest_rel
 
@@ -35,6 +36,7 @@ def test_three_seeds_by_hand() -> None:
 @pytest.mark.parametrize("count", [1, 2])
 def test_fewer_than_three_seeds_are_no_test(count: int) -> None:
     found = paired([0.5, 0.7][:count], [0.4, 0.5][:count])
+    assert found.n == count
     assert found.mean == pytest.approx([0.1, 0.15][count - 1])
     assert (found.low, found.high, found.p) == (None, None, None)
     assert (found.sd is None) == (count == 1)
@@ -62,7 +64,7 @@ def test_seeds_are_paired_one_by_one() -> None:
 def test_folds_widen_the_interval_as_nadeau_and_bengio_say() -> None:
     # Differences 1, 2, 3 of three folds with 1 test tile for every 2 training tiles: the error is sqrt(1/3 + 1/2).
     values, reference = [2.0, 4.0, 6.0], [1.0, 2.0, 3.0]
-    plain, wide = paired(values, reference), paired(values, reference, test_share=0.5)
+    plain, wide = paired(values, reference), paired(values, reference, folds=3, test_share=0.5)
     assert wide.mean == plain.mean
     assert (wide.high - wide.mean) / (plain.high - plain.mean) == pytest.approx((5 / 6) ** 0.5 / (1 / 3) ** 0.5)  # type: ignore[operator]
     t = 2 / (5 / 6) ** 0.5
@@ -88,5 +90,36 @@ def test_holm_by_hand(p: list[float | None], expected: list[float | None]) -> No
 def test_the_spread_of_seeds_is_within_folds() -> None:
     # Folds far apart, seeds near: sd of (0, 2) is sqrt 2, of (10, 14) sqrt 8; mean variance 5.
     assert spread_within([0.0, 2.0, 10.0, 14.0], 2) == pytest.approx(5**0.5)
-    assert spread_within([0.0, 2.0, 10.0, None], 2) is None
+    assert spread_within([0.0, 2.0, 10.0, None], 2) == pytest.approx(2**0.5)
     assert spread_within([0.0, 2.0], 2) is None
+
+
+def test_folds_are_tested_not_their_seeds() -> None:
+    # Fold means 1, 2, 3, each of two seeds: as three differences, whatever the seeds do.
+    values = [0.5, 1.5, 1.0, 3.0, 2.9, 3.1]
+    found = paired(values, [0.0] * 6, folds=3, test_share=0.5)
+    assert (found.n, found.mean, found.sd) == (3, pytest.approx(2), pytest.approx(1))
+    assert found.p == pytest.approx(paired([1.0, 2.0, 3.0], [0.0] * 3, folds=3, test_share=0.5).p)
+    assert found.each == tuple(values)
+
+
+def test_two_folds_are_no_test_however_many_seeds() -> None:
+    found = paired([float(k) for k in range(20)], [0.0] * 20, folds=2, test_share=1.0)
+    assert (found.n, found.p, found.low) == (2, None, None)
+
+
+def test_a_fold_without_a_score_is_left_out() -> None:
+    values = [1.0, 1.0, None, 5.0, 3.0, 3.0, 2.0, 2.0]
+    found = paired(values, [0.0] * 8, folds=4)
+    assert (found.n, found.mean) == (3, pytest.approx(2))
+    assert found.each[2] is None
+    assert summary(values, 4).mean == pytest.approx(2)
+    assert summary([None, 1.0], 2) == (1.0, None)
+
+
+def test_seeds_of_one_fold_that_share_its_chance_are_not_taken_for_proof() -> None:
+    """Under no difference, 5 folds x 3 seeds with a chance of the fold: about 5 of 100 tests say otherwise."""
+    rng = np.random.default_rng(0)
+    folds = rng.normal(size=(2000, 5, 1)) + 0.3 * rng.normal(size=(2000, 5, 3))
+    false = np.mean([paired(each.ravel().tolist(), [0.0] * 15, folds=5).p < 0.05 for each in folds])  # type: ignore[operator]
+    assert 0.035 < false < 0.065

@@ -6,7 +6,6 @@ and what follows from them: scores, comparisons, and whether the arms without sy
 A number that is not defined (a score without nuclei, an interval from two seeds) is None.
 """
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -196,8 +195,8 @@ class Judgement(Record):
     """Synthetic area for each real one, as it was."""
     share: float
     """Of the windows of a batch, the synthetic ones."""
-    losses: tuple[tuple[int, float], ...]
-    """Logged, by step."""
+    losses: tuple[tuple[int, float | None], ...]
+    """Logged, by step; None: not finite, the judge has diverged."""
     curve: tuple[tuple[int, dict[str, float | None]], ...]
     """Scores on the test tiles along the training, by step; nothing is chosen by them."""
     images: tuple[dict[str, Any], ...]
@@ -228,21 +227,29 @@ class Score(Record):
 
 
 class Comparison(Record):
-    """The differences of a metric between an arm and its reference at equal fold and seed."""
+    """The differences of a metric between an arm and a reference at equal fold and seed.
+
+    Besides its own reference, an arm with a recipe's pairs is compared with the control of equal compute, where the
+    study has one.
+    """
 
     arm: str
     reference: str
     fraction: float
     metric: str
     each: tuple[float | None, ...]
+    """Fold by fold, in each seed by seed."""
     mean: float | None
     sd: float | None
+    """Of what is tested."""
     low: float | None
     """Of the 95 % interval, not corrected."""
     high: float | None
     p: float | None
     p_corrected: float | None
     """Holm's, over all comparisons of this metric in the study."""
+    n: int | None = None
+    """How many differences are tested: judges of the one fold, or folds, each the mean of its judges."""
 
 
 class Enough(Record):
@@ -309,12 +316,14 @@ class Results(Record):
         return next(each for each in self.scores if (each.arm, each.fraction, each.metric) == wanted)
 
     def comparison(self, arm: str, fraction: float, metric: str) -> Comparison | None:
-        """The comparison of that arm, fraction and metric; None for an arm that is compared with none."""
-        wanted = (arm, fraction, metric)
-        found: Iterable[Comparison] = (
-            each for each in self.comparisons if (each.arm, each.fraction, each.metric) == wanted
-        )
-        return next(iter(found), None)
+        """The comparison of that arm with its own reference; None for an arm that has none."""
+        return self.against(arm, fraction, metric, self.arm(arm).reference)
+
+    def against(self, arm: str, fraction: float, metric: str, reference: str) -> Comparison | None:
+        """The comparison of that arm with a reference; None where there is none."""
+        wanted = (arm, fraction, metric, reference)
+        found = (each for each in self.comparisons if (each.arm, each.fraction, each.metric, each.reference) == wanted)
+        return next(found, None)
 
     def judged(self, arm: str, fraction: float) -> tuple[Judgement, ...]:
         """The judges of an arm at a fraction, fold by fold, in each seed by seed."""

@@ -71,10 +71,6 @@ def conduct(
     measured = metrics(
         {name: sum(each.real.test.classes[name] for each in walked) for name in walked[0].real.test.classes}
     )
-    one_fraction = [part for part in parts if part.fraction == parts[0].fraction]
-    share = findings.test_share(
-        [len(part.training) for part in one_fraction], [len(part.tests) for part in one_fraction]
-    )
     found = Results(
         data=plan.data,
         data_set=frame.data_set,
@@ -92,7 +88,7 @@ def conduct(
         arms=tuple(_described(arm) for arm in arms),
         judgements=judgements,
         scores=findings.scores(judgements, arms, plan.fractions, measured),
-        comparisons=findings.comparisons(judgements, arms, plan.fractions, measured, share),
+        comparisons=findings.comparisons(judgements, arms, measured, _test_shares(parts)),
         enough=findings.enough(judgements, arms, plan.fractions, measured[0].name),
         galleries=walked[0].together.galleries,
         colours=walked[0].together.colours,
@@ -170,6 +166,17 @@ def _kept(path: Path, kind: type[Kept], compute: Callable[[], Kept]) -> Kept:
     if not path.exists():
         write_whole(path, compute().model_dump_json(indent=1))
     return kind.model_validate_json(path.read_text())
+
+
+def _test_shares(parts: Sequence[Part]) -> dict[float, float]:
+    """Of each fraction: test tiles for each training tile."""
+    by_fraction: dict[float, list[Part]] = {}
+    for part in parts:
+        by_fraction.setdefault(part.fraction, []).append(part)
+    return {
+        fraction: findings.test_share([len(part.training) for part in each], [len(part.tests) for part in each])
+        for fraction, each in by_fraction.items()
+    }
 
 
 def _described(arm: Arm) -> report.Arm:

@@ -1,6 +1,6 @@
 """What follows from the judgements: means and spreads, comparisons, and whether the real arms were trained enough."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 
 import numpy as np
@@ -28,26 +28,32 @@ def scores(
 def comparisons(
     judgements: Sequence[Judgement],
     arms: Sequence[Arm],
-    fractions: Sequence[float],
     metrics: Sequence[Metric],
-    test_share: float,
+    test_shares: Mapping[float, float],
 ) -> tuple[Comparison, ...]:
-    """Every arm against its reference in every metric at every fraction; p corrected over all of one metric.
+    """Every arm against its references in every metric at every fraction; p corrected over all of one metric.
 
-    test_share: see statistics.paired.
+    test_shares: of every fraction, test tiles for each training tile, see `test_share`.
     """
-    found = [
+    pairs = [(arm, reference) for arm in arms for reference in references(arm, arms)]
+    return tuple(
         comparison
         for metric in metrics
         for comparison in _corrected(
             [
-                _compared(judgements, arm, fraction, metric.name, test_share)
-                for fraction, arm in product(fractions, arms)
-                if arm.reference
+                _compared(judgements, pair, fraction, metric.name, share)
+                for (fraction, share), pair in product(test_shares.items(), pairs)
             ]
         )
+    )
+
+
+def references(arm: Arm, arms: Sequence[Arm]) -> tuple[str, ...]:
+    """What an arm is compared with: its own reference, then the controls that have its recipe's compute."""
+    controls = [
+        each.name for each in arms if each.compute_of and each.compute_of == arm.maker and each.base == arm.base
     ]
-    return tuple(found)
+    return ((arm.reference,) if arm.reference else ()) + tuple(controls)
 
 
 def enough(
@@ -74,19 +80,26 @@ def _judged(judgements: Sequence[Judgement], arm: str, fraction: float) -> list[
 
 def _score(arm: str, fraction: float, metric: str, judged: Sequence[Judgement]) -> Score:
     each = tuple(judgement.scores[metric] for judgement in judged)
-    folds = len({judgement.fold for judgement in judged})
-    mean, sd = statistics.summary(each)
-    within = statistics.spread_within(each, folds)
+    mean, sd = statistics.summary(each, _folds(judged))
+    within = statistics.spread_within(each, _folds(judged))
     return Score(arm=arm, fraction=fraction, metric=metric, each=each, mean=mean, sd=sd, seed_sd=within)
 
 
-def _compared(judgements: Sequence[Judgement], arm: Arm, fraction: float, metric: str, test_share: float) -> Comparison:
-    own, other = (_judged(judgements, name, fraction) for name in (arm.name, arm.reference))
+def _compared(
+    judgements: Sequence[Judgement], pair: tuple[Arm, str], fraction: float, metric: str, test_share: float
+) -> Comparison:
+    arm, reference = pair[0].name, pair[1]
+    own, other = (_judged(judgements, name, fraction) for name in (arm, reference))
     assert [(j.fold, j.seed) for j in own] == [(j.fold, j.seed) for j in other], "judges are compared one by one"
-    found = statistics.paired([j.scores[metric] for j in own], [j.scores[metric] for j in other], test_share)
+    values = [judgement.scores[metric] for judgement in own], [judgement.scores[metric] for judgement in other]
+    found = statistics.paired(*values, _folds(own), test_share)
     return Comparison(
-        arm=arm.name, reference=arm.reference, fraction=fraction, metric=metric, **found._asdict(), p_corrected=None
+        arm=arm, reference=reference, fraction=fraction, metric=metric, **found._asdict(), p_corrected=None
     )
+
+
+def _folds(judged: Sequence[Judgement]) -> int:
+    return len({judgement.fold for judgement in judged})
 
 
 def _corrected(found: Sequence[Comparison]) -> list[Comparison]:
@@ -95,10 +108,8 @@ def _corrected(found: Sequence[Comparison]) -> list[Comparison]:
 
 
 def _enough(arm: str, fraction: float, metric: str, judged: Sequence[Judgement]) -> Enough:
-    gains = [_gain(judgement, metric) for judgement in judged]
-    folds = len({judgement.fold for judgement in judged})
-    spread = statistics.spread_within([judgement.curve[-1][1][metric] for judgement in judged], folds)
-    gain = statistics.summary(gains).mean
+    gain = statistics.summary([_gain(judgement, metric) for judgement in judged], _folds(judged)).mean
+    spread = statistics.spread_within([judgement.curve[-1][1][metric] for judgement in judged], _folds(judged))
     ok = None if gain is None or spread is None else gain < spread
     return Enough(arm=arm, fraction=fraction, metric=metric, gain=gain, spread=spread, enough=ok)
 

@@ -20,7 +20,7 @@ from nucleosynth.studies.arms import Arm, makers, parse
 from nucleosynth.studies.fairness import check_stores, check_usable
 from nucleosynth.studies.parts import Part, Source, folds, parts
 from nucleosynth.studies.plan import Plan, digest
-from nucleosynth.studies.statistics import LEAST_SEEDS
+from nucleosynth.studies.statistics import LEAST
 
 
 def study(
@@ -169,8 +169,8 @@ def _announce(plan: Plan, material: _Material) -> None:
     arms, seeds, parts = len(plan.arms), len(plan.seeds), len(material.parts)
     each = f"{arms} arms x {seeds} seeds" + (f" x {parts} parts" if parts > 1 else "")
     say(f"{each}: {arms * seeds * parts} judges of {plan.steps} steps")
-    if seeds * len(plan.folds) < LEAST_SEEDS:
-        say(f"fewer than {LEAST_SEEDS} judges an arm: no test can be made, and the report will say so")
+    if seeds * len(plan.folds) < LEAST:
+        say(f"fewer than {LEAST} judges an arm: no test can be made, and the report will say so")
 
 
 def _carry_out(
