@@ -1,8 +1,9 @@
 """What a judge sees in tiles: nuclei and their types, at each tile's own resolution.
 
-The network works on overlapping windows at its own resolution; the middles are put together to whole maps. These, not
-the instance map, are brought to the tile's resolution (smooth outlines where the tile is finer), and nuclei are
-extracted from them whole, so no seam cuts a nucleus.
+The network works on overlapping windows at its own resolution; the middles are put together to whole maps, from which
+nuclei are extracted whole, so no seam cuts one. Maps of offsets are brought to the tile's resolution before that
+(smooth outlines where the tile is finer). HV maps are not: the published sizes in px belong to the judge's resolution,
+so nuclei are extracted there and their label is brought to the tile's.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,12 +15,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nucleosynth.data.tiles import resample
+from nucleosynth.data.tiles import resample, resize_label
 from nucleosynth.instances import classes as types
 from nucleosynth.instances import hover
 from nucleosynth.instances import offsets as voting
 from nucleosynth.metrics import instance
-from nucleosynth.sample import Image, Instances, Sample
+from nucleosynth.sample import Classes, Image, Instances, Sample
 from nucleosynth.segmentation.fit import Judge
 from nucleosynth.segmentation.hovernet import HoVerNetSettings
 from nucleosynth.segmentation.targets import targets
@@ -42,14 +43,8 @@ def predict(judge: Judge, samples: Iterable[Sample], at_once: int = AT_ONCE) -> 
         UserError: a tile without mpp.
     """
     for sample in samples:
-        image = resample(sample, judge.settings.mpp).image
-        maps = enlarge(raw_maps(judge, image, at_once), sample, judge.settings)
-        instances = extract(maps, sample, judge.settings)
-        nuclei = int(instances.max(initial=0))
-        if "type" in maps:
-            classes = types.majority(instances, maps["type"].transpose(2, 0, 1))
-        else:
-            classes = np.full(nuclei, len(judge.class_names), np.uint8)
+        maps = raw_maps(judge, resample(sample, judge.settings.mpp).image, at_once)
+        instances, classes = extract(maps, sample, judge.settings, len(judge.class_names))
         yield replace(
             sample,
             instances=instances,
@@ -67,7 +62,8 @@ def ceiling(samples: Iterable[Sample], settings: HoVerNetSettings) -> list[dict[
     Stands beside every score of a judge with these settings.
     """
     return [
-        instance.scores(sample.instances, extract(_perfect(sample, settings), sample, settings)) for sample in samples
+        instance.scores(sample.instances, extract(_perfect(sample, settings), sample, settings)[0])
+        for sample in samples
     ]
 
 
@@ -93,8 +89,25 @@ def raw_maps(judge: Judge, image: Image, at_once: int = AT_ONCE) -> Maps:
     return whole
 
 
+def extract(maps: Maps, sample: Sample, settings: HoVerNetSettings, only: int = 0) -> tuple[Instances, Classes]:
+    """The nuclei at the tile's size and their classes, from maps at the judge's resolution.
+
+    only: the class of every nucleus where the maps tell none; 0 is unknown.
+    """
+    if settings.coding == "hover":
+        instances = hover.extract(maps["nuclei"][..., 0], maps["field"])
+        return resize_label(instances, _classes(instances, maps, only), sample.size, f"sample {sample.sample_id!r}")
+    maps = enlarge(maps, sample, settings)
+    mpp = _mpp(sample)
+    smoothing, least_px = settings.vote_smoothing * MPP_20X / mpp, round(settings.least_um2 / mpp**2)
+    field = maps["field"].transpose(2, 0, 1)
+    instances = voting.extract(maps["nuclei"][..., 0], field, scale=smoothing, min_area=least_px)
+    return instances, _classes(instances, maps, only)
+
+
 def enlarge(maps: Maps, sample: Sample, settings: HoVerNetSettings) -> Maps:
-    """Maps at the judge's resolution brought to the tile's: bilinear, averaged over area where the tile is coarser."""
+    """Maps of offsets at the judge's resolution brought to the tile's: bilinear, averaged over area where the tile is
+    coarser."""
     height, width = sample.size
     if maps["nuclei"].shape[:2] == (height, width):
         return maps
@@ -102,20 +115,15 @@ def enlarge(maps: Maps, sample: Sample, settings: HoVerNetSettings) -> Maps:
     how = cv2.INTER_LINEAR if zoom > 1 else cv2.INTER_AREA
     larger: Maps = {}
     for name, array in maps.items():
-        factor = zoom if name == "field" and settings.coding == "offsets" else 1.0
         resized = np.reshape(cv2.resize(array, (width, height), interpolation=how), (height, width, -1))
-        larger[name] = np.asarray(resized * factor, np.float32)
+        larger[name] = np.asarray(resized * (zoom if name == "field" else 1.0), np.float32)
     return larger
 
 
-def extract(maps: Maps, sample: Sample, settings: HoVerNetSettings) -> Instances:
-    """The instance map of maps at the tile's resolution."""
-    nuclei, field = maps["nuclei"][..., 0], maps["field"]
-    if settings.coding == "hover":
-        return hover.extract(nuclei, field)
-    mpp = _mpp(sample)
-    smoothing, least_px = settings.vote_smoothing * MPP_20X / mpp, round(settings.least_um2 / mpp**2)
-    return voting.extract(nuclei, field.transpose(2, 0, 1), scale=smoothing, min_area=least_px)
+def _classes(instances: Instances, maps: Maps, only: int) -> Classes:
+    if "type" in maps:
+        return types.majority(instances, maps["type"].transpose(2, 0, 1))
+    return np.full(int(instances.max(initial=0)), only, np.uint8)
 
 
 def _maps(judge: Judge, windows: Tensor) -> Maps:
@@ -131,7 +139,7 @@ def _perfect(sample: Sample, settings: HoVerNetSettings) -> Maps:
     coarse = resample(sample, settings.mpp)
     true = targets(coarse.instances, coarse.classes, settings.coding, offset_px=1.0)
     maps = {"nuclei": true["nuclei"][..., None], "field": true[settings.coding].transpose(1, 2, 0)}
-    return enlarge({name: np.ascontiguousarray(array, np.float32) for name, array in maps.items()}, sample, settings)
+    return {name: np.ascontiguousarray(array, np.float32) for name, array in maps.items()}
 
 
 def _mpp(sample: Sample) -> float:
