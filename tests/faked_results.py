@@ -38,7 +38,8 @@ _ARMS: dict[str, dict[str, Any]] = {
     "real+jointflow x5": {"reference": "real", "maker": JOINTFLOW, "ratio": 5.0},
     "real+classic+jointflow": {"reference": "real+classic", "classic": True, "maker": JOINTFLOW, "ratio": 1.0},
     "real+stores/daff": {"reference": "real", "maker": STORE, "label": "real+daff"},
-    "real+compute": {"reference": "real", "compute_of": JOINTFLOW, "label": "real, compute of jointflow"},
+    "real@jointflow": {"reference": "real", "compute_of": JOINTFLOW},
+    "real+classic@jointflow": {"reference": "real+classic", "classic": True, "compute_of": JOINTFLOW},
 }
 ALL = tuple(_ARMS)
 
@@ -184,7 +185,7 @@ def judgement(
     )
     confusion = rng.integers(0, 30, (4, 4)) + 200 * np.diag([0, 1, 2, 1])
     confusion[0, 0] = 0
-    slug = "".join(c if c.isalnum() else "_" for c in f"{who.name}_{fold}_{fraction}")
+    slug = "".join(c if c.isalnum() or c == "@" else "_" for c in f"{who.name}_{fold}_{fraction}")
     return r.Judgement(
         arm=who.name,
         fold=fold,
@@ -254,38 +255,58 @@ def part(folder: Path | None, fold: str, fraction: float) -> r.Part:
     )
 
 
+def whole(each: Sequence[float | None], folds: int) -> np.ndarray:
+    """(folds, seeds) values of the folds in which all are defined."""
+    rows = np.array(each, float).reshape(folds, -1)
+    return rows[~np.isnan(rows).any(axis=1)]
+
+
 def score(judged: Sequence[r.Judgement], metric: str, folds: int) -> r.Score:
-    """Mean and spreads of a metric."""
+    """Mean and spreads of a metric over whole folds."""
     each = tuple(one.scores[metric] for one in judged)
     mean = sd = seed_sd = None
-    if None not in each:
-        values = np.array(each, float)
-        mean = float(values.mean())
-        sd = float(values.std(ddof=1)) if len(values) > 1 else None
-        rows = values.reshape(folds, -1)
+    rows = whole(each, folds)
+    if rows.size:
+        mean = float(rows.mean())
+        sd = float(rows.std(ddof=1)) if rows.size > 1 else None
         seed_sd = float(np.sqrt(rows.var(axis=1, ddof=1).mean())) if rows.shape[1] > 1 else None
     one = judged[0]
     return r.Score(arm=one.arm, fraction=one.fraction, metric=metric, each=each, mean=mean, sd=sd, seed_sd=seed_sd)
 
 
-def comparison(judged: Sequence[r.Judgement], reference: Sequence[r.Judgement], metric: str) -> r.Comparison:
-    """A paired t test by hand; p is corrected later."""
+def comparison(
+    judged: Sequence[r.Judgement], reference: Sequence[r.Judgement], metric: str, folds: int, share: float
+) -> r.Comparison:
+    """A paired t test by hand, of judges or of the means of folds; p is corrected later."""
     pairs = [(a.scores[metric], b.scores[metric]) for a, b in zip(judged, reference, strict=True)]
     each = tuple(None if a is None or b is None else a - b for a, b in pairs)
     found: dict[str, float | None] = dict.fromkeys(("mean", "sd", "low", "high", "p", "p_corrected"))
-    if None not in each:
-        values, n = np.array(each, float), len(each)
+    rows = whole(each, folds)
+    values = rows.mean(axis=1) if folds > 1 else rows.ravel()
+    n = len(values)
+    if n:
         found["mean"] = float(values.mean())
         found["sd"] = float(values.std(ddof=1)) if n > 1 else None
         if n > 2:
-            error = values.std(ddof=1) / math.sqrt(n)
+            error = values.std(ddof=1) * math.sqrt(1 / n + (share if folds > 1 else 0))
             margin = student.ppf(0.975, n - 1) * error
             found |= {"low": found["mean"] - margin, "high": found["mean"] + margin}  # type: ignore[operator]
             found["p"] = found["p_corrected"] = float(2 * student.sf(abs(values.mean()) / error, n - 1))
     one = judged[0]
     return r.Comparison(
-        arm=one.arm, reference=reference[0].arm, fraction=one.fraction, metric=metric, each=each, **found
+        arm=one.arm, reference=reference[0].arm, fraction=one.fraction, metric=metric, each=each, n=n, **found
     )
+
+
+def references(who: r.Arm, arms: Sequence[r.Arm]) -> list[str]:
+    """Its own, then the controls of equal compute on the same real tiles."""
+    own = [who.reference] if who.reference else []
+    return own + [a.name for a in arms if a.compute_of and (a.compute_of, a.classic) == (who.maker, who.classic)]
+
+
+def without(judged: r.Judgement, metrics: Sequence[str]) -> r.Judgement:
+    """The same judge with scores that are not defined."""
+    return judged.model_copy(update={"scores": judged.scores | dict.fromkeys(metrics)})
 
 
 def results(
@@ -298,11 +319,13 @@ def results(
     gain: float = 0.03,
     classes: bool = True,
     galleries: bool = True,
+    lacking: Sequence[tuple[str, int]] = (),
     **changes: Any,
 ) -> r.Results:
     """A finished study; with a folder, study.json and the pictures are written there.
 
-    gain: of every arm with synthetic tiles over its reference. changes: fields of Results that are given instead.
+    gain: of every arm with synthetic tiles over its reference. lacking: (metric, number of a fold) in which the last
+    judge of each arm has no such score. changes: fields of Results that are given instead.
     """
     ways, names = [arm(name) for name in arms], tuple(f"fold {k + 1} of {folds}" for k in range(folds))
     places = [(fold, fraction) for fraction in fractions for fold in names]
@@ -313,6 +336,7 @@ def results(
         for fold in names
         for seed in range(seeds)
     ]
+    judged = [without(one, [m for m, k in lacking if (names[k], seeds - 1) == (one.fold, one.seed)]) for one in judged]
 
     def of(name: str, fraction: float) -> list[r.Judgement]:
         return [one for one in judged if (one.arm, one.fraction) == (name, fraction)]
@@ -341,9 +365,9 @@ def results(
             score(of(who.name, f), metric.name, folds) for who in ways for f in fractions for metric in measured
         ),
         "comparisons": tuple(
-            comparison(of(who.name, f), of(who.reference, f), metric.name)
+            comparison(of(who.name, f), of(other, f), metric.name, folds, 14 / max(round(27 * f), 1))
             for who in ways
-            if who.reference
+            for other in references(who, ways)
             for f in fractions
             for metric in measured
         ),

@@ -12,6 +12,7 @@ from nucleosynth.report import page, tables, words
 from nucleosynth.report.embedded import Embedded, all_pictures
 from nucleosynth.report.results import Results
 
+COMMITTED = Path(__file__).parents[2] / "benchmarks" / "results"
 VOID = ("meta", "img", "br", "link", "line", "rect", "circle", "polyline", "polygon")
 
 
@@ -235,3 +236,70 @@ def test_undefined_values_are_dashes(tmp_path: Path) -> None:
     assert words.UNDEFINED in {cell.strip() for cell in (*reader.cells, *reader.numeric)}
     assert "None" not in reader.text
     assert "nan" not in reader.text.lower().split()
+
+
+def test_one_fold_and_several_explain_their_own_test(small: tuple[Results, Path], large: tuple[Results, Path]) -> None:
+    one, several = (read(*each)[0].text for each in (small, large))
+    assert "The differences of the k seeds are tested with k − 1 degrees of freedom." in one
+    assert "Nadeau" not in one
+    assert "the k means of the folds are tested with k − 1 degrees of freedom" in several
+    assert "sd² (1 / k + test tiles / training tiles)" in several
+    assert "Seeds vary the judge alone" not in several
+    for text in (one, several):
+        assert "p is corrected by Holm's method for all comparisons" in text
+        assert "checked by source names" in text
+        assert "Both are measured on the test tiles" in text
+        assert "Do not raise the steps until" in text
+        assert "Held-out tiles are of other slides" in text
+
+
+def test_controls_of_equal_compute_are_shown(large: tuple[Results, Path]) -> None:
+    reader, html = read(*large)
+    cells = [" ".join(cell.split()) for cell in reader.cells]
+    for arm, control in (("real+jointflow", "real@jointflow"), ("real+classic+jointflow", "real+classic@jointflow")):
+        assert cells.count(f"{arm} {words.MINUS} {control}") > len(large[0].metrics)
+    assert f"real+classic+jointflow {words.MINUS} real@jointflow" not in reader.text
+    assert "At equal compute" in html or "at equal compute" in html
+
+
+def test_fewer_folds_are_shown_where_they_are(tmp_path: Path) -> None:
+    reader, _ = read(faked.results(None, folds=4, lacking=[("f_spindle", 1)]), tmp_path)
+    cells = {" ".join(cell.split()) for cell in reader.numeric}
+    assert any(cell.endswith(" 3 of 4 folds") for cell in cells)
+    assert {"3 of 4", "4"} <= cells
+
+
+def test_a_single_judge_is_promised_no_spread(tmp_path: Path) -> None:
+    text = read(faked.results(None, seeds=1), tmp_path)[0].text
+    assert "deviation" not in text
+    assert "The one judge of each arm. Nothing is chosen" in text
+    many = read(faked.results(None), tmp_path)[0].text
+    assert "Mean ± standard deviation over 3 judges" in many
+    assert "Mean of the judges of an arm, with one standard deviation to either side. Nothing is chosen" in many
+
+
+def test_judges_watched_on_a_part_of_the_test_tiles_say_so(tmp_path: Path) -> None:
+    study = faked.results(None)
+    parts = (study.parts[0].model_copy(update={"test": faked.tiles(120)}),)
+    text = read(study.model_copy(update={"parts": parts}), tmp_path)[0].text
+    assert text.count("on 64 of the 120 test tiles, drawn once by the study's seed") == 2
+
+
+def test_a_judge_that_diverged_is_named(tmp_path: Path) -> None:
+    study = faked.results(None)
+    first = study.judgements[0].model_copy(update={"losses": ((5, None),)})
+    judgements = (first, *study.judgements[1:])
+    text = read(study.model_copy(update={"judgements": judgements}), tmp_path)[0].text
+    assert "1 judge diverged. The training loss was not finite: real, fold 1 of 1, seed 0." in text
+
+
+@pytest.mark.parametrize("path", sorted(COMMITTED.glob("*_study.json")), ids=lambda path: path.stem)
+def test_committed_studies_can_be_read_and_shown(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "study.json").write_bytes(path.read_bytes())
+    html = page.write(tmp_path).read_text()
+    results = Results.read(tmp_path)
+    assert all(arm.label in html for arm in results.arms)
+
+
+def test_there_are_committed_studies() -> None:
+    assert list(COMMITTED.glob("*_study.json"))

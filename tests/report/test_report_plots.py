@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose
 import faked_results as faked
 from nucleosynth.report import curves, plots, svg
 from nucleosynth.report.results import Results
+from nucleosynth.studies import trials
 
 
 @pytest.fixture(scope="module")
@@ -117,3 +118,31 @@ def test_a_ceiling_needs_every_fold() -> None:
     assert plots.ceiling_of(study, 1.0, metrics["pq"]) == pytest.approx(0.94)
     assert plots.ceiling_of(study, 1.0, metrics["aji"]) is None
     assert plots.ceiling_of(study, 1.0, metrics["dq"]) is None
+
+
+def test_losses_that_are_not_finite_are_left_out() -> None:
+    study = faked.results(None, ("real",), seeds=1)
+    (judged,) = study.judgements
+    broken = judged.model_copy(update={"losses": ((5, 2.0), (10, None), (15, 1.0))})
+    drawn = curves.loss_plot(study.model_copy(update={"judgements": (broken,)}), 1.0)
+    (line,) = re.findall(r'<polyline class="[^"]+" points="([^"]+)"', drawn)
+    assert len(line.split()) == 2
+
+
+def test_a_single_judge_has_no_band() -> None:
+    arms = ("real", "real+classic")
+    assert ", a band for the spread" in curves.learning_plot(faked.results(None, arms), 1.0, "pq")
+    one = faked.results(None, arms, seeds=1)
+    assert "band" not in curves.learning_plot(one, 1.0, "pq")
+    assert not curves.banded(one)
+    assert not curves.banded(faked.results(None, faked.ALL))
+
+
+def test_watched_tiles_are_counted() -> None:
+    assert curves.WATCHED == trials.WATCHED
+    study = faked.results(None, ("real",))
+    assert curves.watched(study) == ""
+    part = study.parts[0]
+    for tiles, said in ((64, ""), (65, ", on 64 of the 65 test tiles, drawn once by the study's seed")):
+        changed = part.model_copy(update={"test": faked.tiles(tiles)})
+        assert curves.watched(study.model_copy(update={"parts": (changed,)})) == said

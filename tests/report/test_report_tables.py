@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import faked_results as faked
-from nucleosynth.report import csv_table, distances, papers, published, tables
+from nucleosynth.report import compared, csv_table, distances, papers, published, tables, tile_tables
 from nucleosynth.report.results import Results
 
 FRACTIONS, SEEDS = (0.1, 1.0), 3
@@ -17,7 +17,7 @@ SPECS = Path(os.environ.get("NUCLEOSYNTH_SHARED", Path(__file__).parents[3] / "s
 
 @pytest.fixture(scope="module")
 def study() -> Results:
-    return faked.results(None, faked.ALL, folds=2, fractions=FRACTIONS, seeds=SEEDS)
+    return faked.results(None, faked.ALL, folds=3, fractions=FRACTIONS, seeds=SEEDS)
 
 
 @pytest.fixture(scope="module")
@@ -33,19 +33,19 @@ def written(study: Results, tmp_path_factory: pytest.TempPathFactory) -> dict[st
 
 
 def test_every_record_has_its_row(study: Results, written: dict[str, list[dict[str, str]]]) -> None:
-    arms, judges = len(faked.ALL), len(faked.ALL) * 2 * len(FRACTIONS) * SEEDS
-    metrics, compared = len(study.metrics), sum(bool(arm.reference) for arm in study.arms)
+    arms, judges = len(faked.ALL), len(faked.ALL) * 3 * len(FRACTIONS) * SEEDS
+    metrics, tested = len(study.metrics), len(compared.pairs(study))
     expected = {
         "arms": arms,
-        "parts": 2 * len(FRACTIONS) * 3,
-        "makers": 2 * 2 * len(FRACTIONS),
+        "parts": 3 * len(FRACTIONS) * 3,
+        "makers": 2 * 3 * len(FRACTIONS),
         "judgements": judges * metrics,
         "scores": arms * len(FRACTIONS) * metrics,
-        "comparisons": compared * len(FRACTIONS) * metrics,
-        "differences": compared * len(FRACTIONS) * metrics * 2 * SEEDS,
-        "classes": 2 * len(FRACTIONS) * 4 * 3,
+        "comparisons": tested * len(FRACTIONS) * metrics,
+        "differences": tested * len(FRACTIONS) * metrics * 3 * SEEDS,
+        "classes": 3 * len(FRACTIONS) * 4 * 3,
         "confusion": arms * len(FRACTIONS) * 4 * 4,
-        "distances": 2 * len(FRACTIONS) * 9 * 3,
+        "distances": 2 * len(FRACTIONS) * 9 * 4,
         "images": judges * 4,
         "colours": 3,
         "enough": len(study.enough),
@@ -66,7 +66,7 @@ def test_numbers_come_back_exactly(study: Results, written: dict[str, list[dict[
     assert [float(row["mean"]) for row in written["scores"]] == [score.mean for score in study.scores]
     assert [float(row["p_corrected"]) for row in written["comparisons"]] == [c.p_corrected for c in study.comparisons]
     row = next(
-        r for r in written["differences"] if (r["fold"], r["seed"], r["arm"]) == ("fold 2 of 2", "1", "real+classic")
+        r for r in written["differences"] if (r["fold"], r["seed"], r["arm"]) == ("fold 2 of 3", "1", "real+classic")
     )
     values = {(j.arm, j.fold, j.seed): j.scores["pq"] for j in study.judgements if j.fraction == 0.1}
     expected = values["real+classic", row["fold"], 1] - values["real", row["fold"], 1]
@@ -101,7 +101,7 @@ def test_distances_are_averaged_over_folds(study: Results) -> None:
     changed = study.model_copy(update={"makers": tuple(makers)})
     found = distances.in_table(changed, faked.JOINTFLOW, 0.1, "FSD")
     assert found
-    assert found.value == pytest.approx((40.8 + 20.8) / 2)
+    assert found.value == pytest.approx((40.8 + 20.8 + 40.8) / 3)
     assert found.floor is found.low is None
     single = distances.in_table(faked.results(None), faked.JOINTFLOW, 1.0, "FID")
     assert single
@@ -204,3 +204,52 @@ def test_published_rows_are_told_apart() -> None:
     assert len(set(keys)) == len(keys)
     assert {row.data_set for row in published.ROWS} == {"consep", "lizard", "pannuke", "endonuke", "monuseg", "kumar"}
     assert published.rows("puma") == ()
+
+
+def test_scores_and_tests_say_how_many_they_are_of(tmp_path: Path) -> None:
+    found = faked.results(None, ("real", "real+jointflow"), folds=4, lacking=[("f_spindle", 1)])
+    folder = tables.write(tmp_path, found)
+
+    def of(name: str, metric: str) -> list[dict[str, str]]:
+        lines = (folder / f"{name}.csv").read_text().splitlines()
+        return [row for row in csv.DictReader(lines) if row["metric"] == metric]
+
+    assert {(row["folds"], row["judges"]) for row in of("scores", "f_spindle")} == {("3", "9")}
+    assert {(row["folds"], row["judges"]) for row in of("scores", "pq")} == {("4", "12")}
+    assert [(row["pairs"], row["n"]) for row in of("comparisons", "f_spindle")] == [("12", "3")]
+    assert [row["n"] for row in of("comparisons", "pq")] == ["4"]
+
+
+def test_a_loss_that_is_not_finite_is_empty(tmp_path: Path) -> None:
+    found = faked.results(None, ("real",), seeds=1)
+    diverged = found.judgements[0].model_copy(update={"losses": ((5, 1.5), (20, None))})
+    folder = tables.write(tmp_path, found.model_copy(update={"judgements": (diverged,)}))
+    rows = list(csv.DictReader((folder / "curves.csv").read_text().splitlines()))
+    losses = [(row["step"], row["value"]) for row in rows if row["metric"] == "training_loss"]
+    assert losses == [("5", "1.5"), ("20", "")]
+
+
+def test_copies_are_corrected(written: dict[str, list[dict[str, str]]]) -> None:
+    assert {float(row["p_nearer"]) for row in written["makers"]} == {0.62}
+    assert {float(row["p_nearer_corrected"]) for row in written["makers"]} == {1.0}
+    alone = faked.results(None, ("real", "real+jointflow"))
+    (row,) = tile_tables.makers(alone).rows
+    assert row[-2:] == pytest.approx((0.62, 0.62))
+
+
+def test_a_year_that_is_not_known_is_empty(written: dict[str, list[dict[str, str]]]) -> None:
+    assert {(row["paper"], row["year"]) for row in written["published"]} == {(published.DAFF_GAN, "")}
+
+
+def test_fewer_folds_stand_in_the_papers_layout() -> None:
+    found = faked.results(None, folds=3, lacking=[("aji", 0)])
+    for block in papers.paper_tables(found)[0].blocks[:1]:
+        for _, cells in block.rows:
+            assert cells[1].small.endswith(", 2 of 3 folds")
+            assert "folds" not in cells[0].small
+
+
+def test_one_judge_has_no_spread() -> None:
+    said = papers.unlike(faked.results(None, seeds=1))
+    assert "of a single judge. " in said
+    assert "deviation" not in said

@@ -3,15 +3,19 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from nucleosynth.report.readings import suspect
-from nucleosynth.report.results import Maker, Results
+from nucleosynth.report import copies, replicates
+from nucleosynth.report.results import Judgement, Maker, Results
 from nucleosynth.report.words import count, listed, number, percent, plural
 
-LEAST_SEEDS = 3
+LEAST = 3
+"""Seeds of one fold, or folds, from which a test can be made; seeds of a fold that tell their chance."""
 LEAST_IMAGES = 5000
 """Below this a Frechet distance is too large by an amount that depends on the number of images."""
 EMBEDDED = "texture"
 """The encoder that comes with the package."""
+NOT_CHOSEN = (
+    "Do not raise the steps until the comparison says what was hoped for: the test tiles would have chosen them."
+)
 
 
 class Caution(NamedTuple):
@@ -24,12 +28,16 @@ class Caution(NamedTuple):
 def cautions(results: Results) -> list[Caution]:
     """All that apply, what weighs most first."""
     return [
-        *_seeds(results),
+        *_untested(results),
+        *_one_fold(results),
+        *_folds(results),
+        *_diverged(results),
         *_enough(results),
         *_truths(results),
         *_without_nuclei(results),
         *_copies(results),
         *_left_out(results),
+        *_fewer_folds(results),
         *_distances(results),
     ]
 
@@ -41,19 +49,69 @@ def name_of(maker: Maker, results: Results) -> str:
     return f"{maker.label} ({', '.join(places)})" if places else maker.label
 
 
-def _seeds(results: Results) -> Iterator[Caution]:
+def _untested(results: Results) -> Iterator[Caution]:
     seeds, folds = len(results.seeds), len(results.folds)
-    if seeds >= LEAST_SEEDS:
-        return
-    has = f"This study has {plural(seeds, 'seed')} for each arm{' and fold' if folds > 1 else ''}"
-    if seeds * folds < LEAST_SEEDS:
+    if 1 < folds < LEAST:
         yield Caution(
             "No test can be made.",
-            f"{has}; at least {LEAST_SEEDS} are needed to tell a difference from chance. Read the numbers below as a "
+            f"Folds are what is tested, from {LEAST} on; this study has {folds}. Read the numbers below as a "
             "rehearsal.",
         )
-    else:
-        yield Caution("Few seeds.", f"{has}; {LEAST_SEEDS} or more tell the chance of training from that of the tiles.")
+    elif seeds < LEAST and folds == 1:
+        yield Caution(
+            "No test can be made.",
+            f"This study has {plural(seeds, 'seed')} for each arm; at least {LEAST} are needed to tell a difference "
+            "from chance. Read the numbers below as a rehearsal.",
+        )
+    elif seeds < LEAST:
+        yield Caution(
+            "Few seeds.",
+            f"This study has {plural(seeds, 'seed')} for each arm and fold; {LEAST} or more tell the chance of "
+            "training from that of the tiles.",
+        )
+
+
+def _one_fold(results: Results) -> Iterator[Caution]:
+    """What seeds do not vary."""
+    if len(results.folds) > 1 or not results.comparisons:
+        return
+    fixed = ["these test tiles"]
+    fixed += ["this subset of the labels"] if min(results.fractions) < 1 else []
+    makers = {maker.name for maker in results.makers}
+    fixed += ["this one generator" if len(makers) == 1 else "one fit of each generator"] if makers else []
+    yield Caution(
+        "One fold.",
+        f"Judges of an arm differ by their seed alone. What is said here, intervals and p included, holds for "
+        f"{listed(fixed)}; of other slides{', or of a generator fitted again,' * bool(makers)} it says nothing.",
+    )
+
+
+def _folds(results: Results) -> Iterator[Caution]:
+    """What folds vary."""
+    folds = len(results.folds)
+    if folds < LEAST or not results.comparisons:
+        return
+    fitted = any(maker.fit_seconds is not None for maker in results.makers)
+    yield Caution(
+        "Folds are what is tested.",
+        f"Each fold has its own test tiles{' and its own generator' * fitted}. The judges of a fold share them and are "
+        f"averaged first: intervals and p rest on {folds} folds, not on {replicates.judges(results)} judges.",
+    )
+
+
+def _diverged(results: Results) -> Iterator[Caution]:
+    found = [judged for judged in results.judgements if any(loss is None for _, loss in judged.losses)]
+    if found:
+        yield Caution(
+            f"{plural(len(found), 'judge')} diverged.",
+            f"The training loss was not finite: {'; '.join(_name(judged, results) for judged in found)}. Scores count "
+            "as they are.",
+        )
+
+
+def _name(judged: Judgement, results: Results) -> str:
+    at = f", {percent(judged.fraction)} of the labels" if len(results.fractions) > 1 else ""
+    return f"{results.arm(judged.arm).label}, {judged.fold}{at}, seed {judged.seed}"
 
 
 def _enough(results: Results) -> Iterator[Caution]:
@@ -65,7 +123,8 @@ def _enough(results: Results) -> Iterator[Caution]:
             yield Caution(
                 "The judges may not have had enough.",
                 f"The last fifth of the steps of {arm}{at} still gained {number(each.gain)} {metric}, the spread of "
-                f"its seeds is {number(each.spread)}: more steps might change the comparison.",
+                f"its seeds is {number(each.spread)}, both on the test tiles: more steps might change the comparison. "
+                f"{NOT_CHOSEN}",
             )
         elif each.enough is None:
             yield Caution(
@@ -91,12 +150,12 @@ def _without_nuclei(results: Results) -> Iterator[Caution]:
 
 
 def _copies(results: Results) -> Iterator[Caution]:
-    copied = [name_of(maker, results) for maker in results.makers if suspect(maker.evidence)]
+    copied = [name_of(maker, results) for maker in results.makers if copies.suspect(maker, results)]
     if copied:
         yield Caution(
             "Suspect copies.",
-            f"Synthetic tiles of {listed(copied)} are nearer to training tiles than chance allows: a gain may come "
-            "from seeing real tiles again.",
+            f"Synthetic tiles of {listed(copied)} are nearer to training tiles than chance allows (p corrected for "
+            f"{copies.tests(results)} tests): a gain may come from seeing real tiles again. {copies.OTHER_SLIDES}",
         )
 
 
@@ -112,6 +171,21 @@ def _left_out(results: Results) -> Iterator[Caution]:
             "Some images are left out.",
             f"A score is not defined where neither truth nor prediction has a nucleus. Left out of up to {images} test "
             f"images, at most: {', '.join(labels) or sum(most.values())}.",
+        )
+
+
+def _fewer_folds(results: Results) -> Iterator[Caution]:
+    fewest: dict[str, int] = {}
+    for score in results.scores:
+        if replicates.fewer(results, score.each):
+            whole = len(replicates.whole_folds(results, score.each))
+            fewest[score.metric] = min(fewest.get(score.metric, whole), whole)
+    if fewest:
+        labels = [f"{metric.label} {fewest[metric.name]}" for metric in results.metrics if metric.name in fewest]
+        yield Caution(
+            "Some scores are of fewer folds.",
+            "A score is left out of a fold where it is not defined for every judge, as that of a class without nuclei; "
+            f"mean and test are of the others. Of {len(results.folds)} folds, at fewest: {', '.join(labels)}.",
         )
 
 

@@ -7,14 +7,16 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from nucleosynth.report import svg
+from nucleosynth.report import replicates, svg
 from nucleosynth.report.results import Arm, Judgement, Metric, Results
 from nucleosynth.report.svg import AXIS, TOP, WIDE, Scale
-from nucleosynth.report.words import number, percent
+from nucleosynth.report.words import counts, number, percent
 
 HEIGHT, LEFT, RIGHT = 220, 46, WIDE - 14
 BANDED = 4
 """Of more lines no bands are drawn: they would hide each other."""
+WATCHED = 64
+"""Test tiles at most that judges are scored on along their training."""
 
 
 class Line(NamedTuple):
@@ -27,9 +29,9 @@ class Line(NamedTuple):
 
 
 def loss_plot(results: Results, fraction: float) -> Markup:
-    """The training loss of every judge over its steps, on a logarithmic axis."""
+    """The training loss of every judge over its steps, on a logarithmic axis; what is not finite is left out."""
     lines = [
-        Line(k, tuple((step, math.log10(loss)) for step, loss in judged.losses if loss > 0))
+        Line(k, tuple((step, math.log10(loss)) for step, loss in judged.losses if loss is not None and loss > 0))
         for k, arm in enumerate(results.arms)
         for judged in results.judged(arm.name, fraction)
     ]
@@ -50,8 +52,20 @@ def loss_plot(results: Results, fraction: float) -> Markup:
 def learning_plot(results: Results, fraction: float, metric: str) -> Markup:
     """A score on the test tiles along the training: mean of an arm's judges, and a band of one standard deviation."""
     lines = [_mean_line(k, _curves(results.judged(arm.name, fraction), metric)) for k, arm in enumerate(results.arms)]
-    label = f"{metric} over training steps, a line for each arm, a band for the spread of its judges"
-    return _chart(lines, label)
+    band = ", a band for the spread of its judges" if banded(results) else ""
+    return _chart(lines, f"{metric} over training steps, a line for each arm{band}")
+
+
+def banded(results: Results) -> bool:
+    """Whether learning curves have bands."""
+    return len(results.arms) <= BANDED and replicates.judges(results) > 1
+
+
+def watched(results: Results) -> str:
+    """ ", on 64 of the 120 test tiles, drawn once by the study's seed"; "" where judges are watched on all of them."""
+    more = [part.test.tiles for part in results.parts if part.test.tiles > WATCHED]
+    fold = " of a fold" if len(results.folds) > 1 else ""
+    return f", on {WATCHED} of the {counts(more)} test tiles{fold}, drawn once by the study's seed" if more else ""
 
 
 def curve_metrics(results: Results) -> list[Metric]:

@@ -8,7 +8,21 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from nucleosynth.pictures import class_colours
-from nucleosynth.report import cautions, curves, distances, findings, papers, plots, readings, svg, tables, words
+from nucleosynth.report import (
+    cautions,
+    compared,
+    copies,
+    curves,
+    distances,
+    findings,
+    papers,
+    plots,
+    readings,
+    replicates,
+    svg,
+    tables,
+    words,
+)
 from nucleosynth.report.embedded import Embedded
 from nucleosynth.report.results import VERDICTS, Part, Results
 from nucleosynth.report.score_tables import pooled_confusion
@@ -34,7 +48,7 @@ def render(results: Results, folder: Path) -> str:
     """The page as text; `folder` holds the pictures."""
     labels = {metric.name: metric.label for metric in results.metrics}
     colours = class_colours(len(results.class_names)).tolist()
-    found = findings.outcome(results)
+    found, controlled = findings.outcome(results), findings.at_equal_compute(results)
     overall = [metric for metric in results.metrics if not metric.class_name]
     page = (
         _templates()
@@ -45,10 +59,10 @@ def render(results: Results, folder: Path) -> str:
             overall=overall,
             by_class=[metric for metric in results.metrics if metric.class_name],
             groups=[list(group) for _, group in groupby(overall, lambda metric: metric.aggregation)],
-            compared=[arm for arm in results.arms if arm.reference],
             makers=list(dict.fromkeys(maker.name for maker in results.makers)),
             found=found,
-            summary=findings.summary(found),
+            controlled=controlled,
+            summary=findings.summary(found + controlled, results),
             classes=[(name, _css(colours[k])) for k, name in enumerate(results.class_names, start=1)],
             verdicts=[(name, _css(colour)) for name, colour in VERDICTS],
             label=lambda name: labels.get(name, name),
@@ -57,12 +71,15 @@ def render(results: Results, folder: Path) -> str:
             confusion=pooled_confusion,
             colour_differences=colour_differences,
             cautions=cautions,
+            compared=compared,
+            copies=copies,
             curves=curves,
             distances=distances,
             findings=findings,
             papers=papers,
             plots=plots,
             readings=readings,
+            replicates=replicates,
             svg=svg,
             words=words,
         )

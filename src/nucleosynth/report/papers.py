@@ -8,6 +8,7 @@ published row is always labelled so, and never mixed into a mean.
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from nucleosynth.report import replicates
 from nucleosynth.report.distances import in_table
 from nucleosynth.report.published import COSYN, DAFF_GAN, HOVERNET, NUDIFF, Published, rows
 from nucleosynth.report.results import Arm, Results
@@ -54,13 +55,14 @@ def unlike(results: Results) -> str:
     judge, parts = results.judge, results.parts
     tiles = sorted({part.training.tiles for part in parts})
     tests = sorted({part.test.tiles for part in parts})
+    judges = replicates.judges(results)
+    spread = f"mean ± standard deviation of {judges} judges" if judges > 1 else "of a single judge"
     mpp = f" at {judge['mpp']} µm per px" if "mpp" in judge else ""
     return (
         f"Not like for like. Ours: HoVer-Net, preset {judge.get('preset', UNDEFINED)}{mpp}, {count(results.steps)} "
-        f"steps on {_range(tiles)} training tiles, scored on {_range(tests)} test tiles ({results.split}), mean ± "
-        f"standard deviation of {len(results.folds) * len(results.seeds)} judges. Published: single runs of the "
-        "papers' own judges, training schedules, tiles and test splits. Compare what is gained over the row real "
-        "within a block, not numbers across blocks."
+        f"steps on {_range(tiles)} training tiles, scored on {_range(tests)} test tiles ({results.split}), {spread}. "
+        "Published: single runs of the papers' own judges, training schedules, tiles and test splits. Compare what is "
+        "gained over the row real within a block, not numbers across blocks."
     )
 
 
@@ -126,7 +128,7 @@ def _nudiff(results: Results) -> PaperTable:
 
 
 def _ours(results: Results, fraction: float | None) -> str:
-    judges = len(results.folds) * len(results.seeds)
+    judges = replicates.judges(results)
     at = f", {percent(fraction)} of the labels" if fraction is not None else ""
     return f"ours: {HOVERNET} {results.judge.get('preset', '')}{at}, {judges} judge{'s' * (judges > 1)} a row"
 
@@ -150,7 +152,8 @@ def _cell(results: Results, arm: Arm, fraction: float, name: str) -> Cell:
     if name not in {metric.name for metric in results.metrics}:
         return Cell(UNDEFINED)
     score = results.score(arm.name, fraction, name)
-    return Cell(number(score.mean), f"± {number(score.sd)}" if score.sd is not None else "")
+    spread = f"± {number(score.sd)}" if score.sd is not None else ""
+    return Cell(number(score.mean), ", ".join(filter(None, (spread, replicates.fewer(results, score.each)))))
 
 
 def _heads(names: Sequence[str]) -> tuple[str, ...]:

@@ -1,15 +1,11 @@
 """What the numbers of synthetic tiles say, in words: classes, contrast, copies, diversity."""
 
-import math
-
-from nucleosynth.report.results import Evidence, Maker
+from nucleosynth.report import copies
+from nucleosynth.report.results import Evidence, Maker, Results
 from nucleosynth.report.words import equals, number, percent
 
-SUSPECT_BELOW = 0.05
-"""Tiles nearer to training crops than chance allows, at this level of either test, are suspect copies."""
 
-
-def readings(maker: Maker) -> list[tuple[str, str, str]]:
+def readings(maker: Maker, results: Results) -> list[tuple[str, str, str]]:
     """(question, numbers, reading) for all that was measured."""
     evidence = maker.evidence
     found = [
@@ -24,10 +20,10 @@ def readings(maker: Maker) -> list[tuple[str, str, str]]:
             _contrast(evidence),
         ),
     ]
-    copies = evidence.copies
-    if copies:
-        numbers = f"distance {number(copies['distance'], 2)}; held-out real {number(copies['held_out_distance'], 2)}"
-        found.append(("Are they copies of training tiles?", numbers, _copies(evidence)))
+    if evidence.copies:
+        near, real = (number(evidence.copies[name], 2) for name in ("distance", "held_out_distance"))
+        numbers = f"distance {near}; held-out real {real}"
+        found.append(("Are they copies of training tiles?", numbers, _copies(maker, results)))
     if maker.diversity is not None:
         numbers = f"difference {number(maker.diversity, 2)}; different real tiles 1"
         found.append(("Do images of one layout differ?", numbers, diversity(maker.diversity)))
@@ -37,17 +33,6 @@ def readings(maker: Maker) -> list[tuple[str, str, str]]:
 def diversity(share: float) -> str:
     """The difference of images made for one layout, beside that of different real tiles."""
     return f"images made for one layout differ by {percent(share)} of what different real tiles differ by"
-
-
-def suspect(evidence: Evidence) -> bool:
-    """Tiles are nearer to training tiles than chance allows, as a whole or a few of them."""
-    found = [evidence.copies.get(name) for name in ("p_nearer", "p_closest")]
-    return _measured(evidence) and min((p for p in found if p is not None), default=1.0) < SUSPECT_BELOW
-
-
-def _measured(evidence: Evidence) -> bool:
-    found = [evidence.copies.get(name) for name in ("distance", "held_out_distance")]
-    return all(value is not None and not math.isnan(value) for value in found)
 
 
 def _fsd(evidence: Evidence) -> str:
@@ -66,16 +51,21 @@ def _contrast(evidence: Evidence) -> str:
     return f"{percent(evidence.contrast / evidence.contrast_real)} of the real contrast between nuclei and surroundings"
 
 
-def _copies(evidence: Evidence) -> str:
-    if not _measured(evidence):
+def _copies(maker: Maker, results: Results) -> str:
+    found = maker.evidence.copies
+    if not copies.measured(maker.evidence):
         return "too few tiles to tell"
-    copies = evidence.copies
-    as_a_whole, few = copies["p_nearer"], copies["p_closest"]
-    closer = f"{percent(copies['share_closer'])} are nearer than any held-out one (p {equals(few)})"
-    if suspect(evidence):
-        return f"too near to training tiles for chance (p {equals(as_a_whole)} as a whole); {closer}: suspect copies"
-    if (copies["distance"] or 0) < (copies["held_out_distance"] or 0):
+    as_a_whole, few = copies.chances_of(maker, results)
+    closer = f"{percent(found['share_closer'])} are nearer than any held-out one (p {equals(few)})"
+    corrected = f"; p corrected for {copies.tests(results)} tests"
+    if copies.suspect(maker, results):
+        return (
+            f"too near to training tiles for chance (p {equals(as_a_whole)} as a whole); {closer}: suspect copies"
+            f"{corrected}"
+        )
+    if (found["distance"] or 0) < (found["held_out_distance"] or 0):
         return (
             f"nearer to training tiles than other real tiles are, as chance allows (p {equals(as_a_whole)}); {closer}"
+            f"{corrected}"
         )
-    return f"as a whole no nearer to training tiles than other real tiles are; {closer}"
+    return f"as a whole no nearer to training tiles than other real tiles are; {closer}{corrected}"

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from nucleosynth.report import replicates
 from nucleosynth.report.csv_table import JUDGE, METRIC, Table
 from nucleosynth.report.plots import ceiling_of
 from nucleosynth.report.results import Judgement, Results
@@ -34,9 +35,10 @@ def scores(results: Results) -> Table:
         "arm": JUDGE["arm"],
         "fraction": JUDGE["fraction"],
         **METRIC,
-        "judges": "how many: folds times seeds",
-        "mean": "over judges",
-        "sd": "standard deviation over judges (n - 1)",
+        "folds": "in which it is defined for every judge",
+        "judges": "in them",
+        "mean": "over these judges",
+        "sd": "standard deviation over these judges (n - 1)",
         "seed_sd": "of the seeds within a fold: root of the mean variance over folds",
         "ceiling": "what perfect maps would reach with this judge, mean over folds",
     }
@@ -46,7 +48,8 @@ def scores(results: Results) -> Table:
             s.arm,
             s.fraction,
             s.metric,
-            len(s.each),
+            whole := len(replicates.whole_folds(results, s.each)),
+            whole * len(results.seeds),
             s.mean,
             s.sd,
             s.seed_sd,
@@ -61,19 +64,20 @@ def comparisons(results: Results) -> Table:
     """A row for each arm with a reference, fraction and metric."""
     columns = {
         "arm": JUDGE["arm"],
-        "reference": "the arm that it is compared with",
+        "reference": "the arm that it is compared with: its own, or the control of equal compute",
         "fraction": JUDGE["fraction"],
         **METRIC,
         "pairs": "judges of equal fold and seed that are compared",
+        "n": "differences that are tested: of judges, or with several folds of the means of folds",
         "mean": "of the differences, arm less reference",
-        "sd": "of the differences (n - 1)",
+        "sd": "of the differences that are tested (n - 1)",
         "low": "of the 95 % interval, not corrected",
         "high": "of the 95 % interval, not corrected",
-        "p": "paired t test, two-sided",
+        "p": "Student's t test of paired differences, two-sided; of several folds with Nadeau and Bengio's variance",
         "p_corrected": "Holm's, over all comparisons of this metric",
     }
     rows = [
-        (c.arm, c.reference, c.fraction, c.metric, len(c.each), c.mean, c.sd, c.low, c.high, c.p, c.p_corrected)
+        (c.arm, c.reference, c.fraction, c.metric, len(c.each), c.n, c.mean, c.sd, c.low, c.high, c.p, c.p_corrected)
         for c in results.comparisons
     ]
     return Table("comparisons", columns, rows)
@@ -132,7 +136,7 @@ def curves(results: Results) -> Table:
     columns = {
         **JUDGE,
         "step": "of the training",
-        "metric": "as elsewhere, on the test tiles; training_loss: of the batch",
+        "metric": "as elsewhere, on the test tiles; training_loss: of the batch, empty where it is not finite",
         "value": "at that step",
     }
     rows: list[Sequence[Any]] = []

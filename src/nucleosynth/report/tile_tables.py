@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from nucleosynth.report import published as papers
+from nucleosynth.report.copies import chances_of
 from nucleosynth.report.csv_table import JUDGE, Table
 from nucleosynth.report.distances import distances as all_distances
 from nucleosynth.report.plots import makers_of
@@ -19,7 +20,7 @@ def arms(results: Results) -> Table:
         "classic": "windows are varied by the conventional augmentation",
         "maker": "where its synthetic tiles come from; empty: it has none",
         "ratio": "synthetic area for each real one, asked; empty: all of a store, or no synthetic tiles",
-        "compute_of": "the maker whose compute the judge gets in further steps on real tiles",
+        "compute_of": "the maker whose compute, of fitting and of making all pairs, buys further steps on real tiles",
     }
     return Table(
         "arms", columns, [tuple(getattr(arm, _OF_ARM.get(name, name)) for name in columns) for arm in results.arms]
@@ -72,6 +73,8 @@ def makers(results: Results) -> Table:
         "encoder": "what distances are measured by, with the digest of its weights",
         "compared": "windows that were looked for in all training tiles",
         **{name: f"{meaning}, see distance of copies" for name, meaning in _COPIES.items()},
+        "p_nearer_corrected": "Holm's, over both tests of all makers, folds and fractions",
+        "p_closest_corrected": "likewise",
     }
     rows = []
     for maker in results.makers:
@@ -80,7 +83,18 @@ def makers(results: Results) -> Table:
         windows = tuple(seen.windows.get(name) for name in ("synthetic", "training", "test"))
         looks = (seen.side_px, seen.mpp, seen.contrast, seen.contrast_real, seen.encoder, seen.compared)
         copies = tuple(seen.copies.get(name) for name in _COPIES)
-        rows.append((*made, maker.fit_seconds, maker.make_seconds, maker.diversity, *windows, *looks, *copies))
+        rows.append(
+            (
+                *made,
+                maker.fit_seconds,
+                maker.make_seconds,
+                maker.diversity,
+                *windows,
+                *looks,
+                *copies,
+                *chances_of(maker, results),
+            )
+        )
     return Table("makers", columns, rows)
 
 
