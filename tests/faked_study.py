@@ -114,7 +114,8 @@ def plan(arms: Sequence[Arm], given: Sequence[Part], seeds: int = 2, **changes: 
     whole = {
         "data": "drawn tiles",
         "split": "official split",
-        "arms": tuple(arm.name for arm in arms),
+        "arms": tuple(arm.words for arm in arms),
+        "methods": {},
         "fractions": tuple(dict.fromkeys(part.fraction for part in given)),
         "folds": tuple(dict.fromkeys(part.fold for part in given)),
         "seeds": tuple(range(seeds)),
@@ -124,6 +125,8 @@ def plan(arms: Sequence[Arm], given: Sequence[Part], seeds: int = 2, **changes: 
         "judge_preset": "tiny",
         "judge": JUDGE,
         "encoder": "texture-1",
+        "hardware": "no processor",
+        "versions": {"nucleosynth": "0"},
         "seed": 0,
         "digests": {},
     }
@@ -148,5 +151,5 @@ def run(
         given,
         folder,
         tools=Tools(judge or Forgetful(), turner or Turner(), lambda _tiles: dict(ceiling), Texture()),
-        frame=Frame("", "nucleosynth study drawn --arm real", "no processor"),
+        frame=Frame("", "nucleosynth study drawn --arm real"),
     )

@@ -9,7 +9,9 @@ pictures/           contact sheets and curves as training goes
 import json
 import os
 import platform
+import re
 from datetime import UTC, datetime
+from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -170,14 +172,41 @@ class Run:
 
     def log(self, stage: str, step: int, values: dict[str, float]) -> None:
         """Append one line to log.jsonl."""
-        with (self.folder / "log.jsonl").open("a") as file:
-            file.write(json.dumps({"stage": stage, "step": step, **values}) + "\n")
+        line = json.dumps({"stage": stage, "step": step, **values})
+        with (self.folder / "log.jsonl").open("ab+") as file:
+            if file.tell():
+                file.seek(-1, os.SEEK_END)
+                line = line if file.read(1) == b"\n" else f"\n{line}"  # the last line may have been cut off
+            file.write(f"{line}\n".encode())
 
     def read_log(self, stage: str) -> list[dict[str, Any]]:
-        """The logged lines of a stage; of steps logged twice (after a resume) the later line counts."""
+        """The logged lines of a stage; of steps logged twice (after a resume) the later line counts.
+
+        A line that was cut off, as the process was ended while it was written, is passed over.
+        """
         path = self.folder / "log.jsonl"
-        lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-        return list({line["step"]: line for line in lines if line["stage"] == stage}.values())
+        lines = map(_logged, path.read_text().splitlines() if path.exists() else ())
+        return list({line["step"]: line for line in lines if line and line["stage"] == stage}.values())
+
+
+def _logged(text: str) -> dict[str, Any] | None:
+    """A logged line, or None for one that was cut off."""
+    try:
+        found = json.loads(text)
+    except json.JSONDecodeError:
+        return None
+    return found if isinstance(found, dict) and {"stage", "step"} <= found.keys() else None
+
+
+def file_name(text: str) -> str:
+    """A name that every file system takes, another for each text: odd characters become "_", and a digest is added.
+
+    Example:
+        >>> file_name("real+classic"), file_name("fold 1 of 3")
+        ('real+classic', 'fold_1_of_3-6d5873')
+    """
+    plain = re.sub(r"[^\w.+@-]+", "_", text, flags=re.ASCII).lstrip(".")[:80]
+    return plain if plain == text and plain else f"{plain}-{sha256(text.encode()).hexdigest()[:6]}"
 
 
 def write_whole(path: Path, text: str | bytes) -> None:

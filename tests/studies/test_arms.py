@@ -1,5 +1,6 @@
 """Arms are read from words; what they rest on is refused where it would be unfair."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,9 @@ def test_a_folder_may_have_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         (["real"], "nothing to compare"),
         (["real+jointflow"], "nothing to compare with"),
         (["real", "real+jointflow", "real+jointflow"], "an arm twice"),
+        (["real", "real+jointflow", "real+jointflow:tiny"], "an arm twice"),
+        (["real", "real@jointflow", "real@jointflow:tiny"], "an arm twice"),
+        (["real", "real+.", "real+./"], "an arm twice"),
         (["real", "jointflow"], "not an arm"),
         (["real", "real+"], "not an arm"),
         (["really", "real"], "not an arm"),
@@ -170,3 +174,16 @@ def test_what_cannot_be_judged_is_refused() -> None:
     ):
         with pytest.raises(UserError, match="training tiles that cannot be judged"):
             check_usable([*TRAINING, tile], "training tiles")
+
+
+def test_no_two_makers_or_arms_share_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = ("jointflow-tiny", "jointflow_tiny", "a b", "a_b", "real", "classic", "x")
+    for name in names:
+        (tmp_path / name).mkdir()
+    texts = ["real", "real+classic", "real+jointflow", *(f"real+./{name}" for name in names), "real+..", "real+x/.."]
+    found = parse(texts, "tiny")
+    for slugs in ([arm.slug for arm in found], [maker.slug for maker in makers(found)]):
+        assert len({slug.lower() for slug in slugs}) == len(slugs)
+        assert all(re.fullmatch(r"[\w.+@-]+", slug) and not slug.startswith(".") for slug in slugs)
+    assert not {"real", "classic"} & {maker.label for maker in makers(found)}

@@ -18,7 +18,6 @@ from nucleosynth.report.results import Maker, Picture, Results
 from nucleosynth.studies.arms import parse
 from nucleosynth.studies.looks import Made
 from nucleosynth.studies.makers import check_enough
-from nucleosynth.studies.plan import digest
 from nucleosynth.studies.scoring import metrics, scored
 from nucleosynth.studies.statistics import paired
 
@@ -302,35 +301,3 @@ def test_images_without_nuclei_are_left_out_and_counted() -> None:
 def test_predictions_of_other_tiles_are_a_bug() -> None:
     with pytest.raises(AssertionError, match="follow the test tiles"):
         scored([drawn_sample(0)], [drawn_sample(1)])
-
-
-def test_a_plan_is_begun_once_and_resumed_as_it_was(tmp_path: Path) -> None:
-    arms = parse(["real", "real+jointflow"], "tiny")
-    plan = faked_study.plan(arms, material())
-    with pytest.raises(UserError, match="nothing to resume"):
-        plan.begin(tmp_path / "new", resume=True)
-    plan.begin(tmp_path / "new", resume=False)
-    plan.begin(tmp_path / "new", resume=True)
-    with pytest.raises(UserError, match="holds a study already"):
-        plan.begin(tmp_path / "new", resume=False)
-    with pytest.raises(UserError, match="not the same study") as error:
-        faked_study.plan(arms, material(), steps=STEPS + 1).begin(tmp_path / "new", resume=True)
-    assert f"steps {STEPS + 1}" in str(error.value)
-
-
-def test_a_digest_changes_with_every_part() -> None:
-    tile = drawn_sample(0)
-    image, classes = tile.image.copy(), tile.classes.copy()
-    image[0, 0, 0] ^= 1
-    classes[0] = (classes[0] + 1) % 4
-    changed = [
-        replace(tile, image=image),
-        replace(tile, classes=classes),
-        replace(tile, source="drawn/other"),
-        replace(tile, mpp=0.5),
-        tile.transform(2),
-    ]
-    found = [digest([tile]), *(digest([each]) for each in changed)]
-    assert len(set(found)) == len(found)
-    assert digest([tile, changed[0]]) != digest([changed[0], tile])
-    assert digest([drawn_sample(0)]) == found[0]

@@ -1,5 +1,6 @@
 """Which tiles a study trains and tests on."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -156,3 +157,10 @@ def test_fractions_are_named_once(write: Write) -> None:
             parts(found, fractions, 0)
     with pytest.raises(UserError, match="not a fraction"):
         parts(found, (0.0,), 0)
+
+
+def test_no_two_parts_share_a_folder(write: Write) -> None:
+    found, _ = folds(Source(write("data", "a b", "a_b", "a/b", "a-b", "A", ".."), folds="official"), 0)
+    slugs = [part.slug for part in parts(found, (0.1234567, 0.1234568), 0)]
+    assert len(set(slugs)) == 12
+    assert all(re.fullmatch(r"[\w.+@-]+", slug) and not slug.startswith(".") for slug in slugs)

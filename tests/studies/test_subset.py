@@ -9,7 +9,7 @@ import pytest
 from drawn import drawn_sample
 from nucleosynth.errors import UserError
 from nucleosynth.sample import Sample
-from nucleosynth.studies.subset import labelled
+from nucleosynth.studies.subset import labelled, nested
 
 
 def tile(source: str, classes: Sequence[int], k: int = 0) -> Sample:
@@ -111,3 +111,15 @@ def test_other_fractions_are_refused(fraction: float) -> None:
 def test_tiles_without_nuclei_are_refused() -> None:
     with pytest.raises(UserError, match="nothing is labelled"):
         labelled([tile("a", [])], 0.5, 0)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_larger_fractions_contain_the_smaller_ones(seed: int) -> None:
+    whole = with_a_rare_class()
+    found = nested(whole, (0.5, 0.1, 1.0, 0.2), seed)
+    assert list(found) == [0.1, 0.2, 0.5, 1.0]
+    taken = [{tile.source for tile in tiles} for tiles in found.values()]
+    assert taken[0] < taken[1] < taken[2] < taken[3]
+    for fraction, tiles in found.items():
+        assert shares(tiles, whole)[0] == pytest.approx(fraction, abs=0.02)
+    assert found[0.1] == labelled(whole, 0.1, seed)

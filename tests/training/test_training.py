@@ -113,6 +113,16 @@ def test_training_learns_and_logs(tmp_path: Path, fabric: Fabric) -> None:
     assert pictures == [round(share * 200) for share in PICTURES]
 
 
+def test_a_line_that_was_cut_off_costs_nothing_but_itself(tmp_path: Path) -> None:
+    run = Run.create(tmp_path / "run", RECORD, False)
+    run.log("net", 1, {"loss": 3.0})
+    with (tmp_path / "run" / "log.jsonl").open("a") as file:
+        file.write('{"stage": "net", "st')
+    assert [line["step"] for line in run.read_log("net")] == [1]
+    run.log("net", 2, {"loss": 2.0})
+    assert [(line["step"], line["loss"]) for line in run.read_log("net")] == [(1, 3.0), (2, 2.0)]
+
+
 def test_a_budget_in_minutes_is_kept(tmp_path: Path, fabric: Fabric) -> None:
     run = Run.create(tmp_path, RECORD)
     moment = train(Toy(), batch_at, budget=Budget(minutes=0.01), run=run, fabric=fabric)

@@ -1,5 +1,6 @@
-"""`nucleosynth study`: which tiles it takes for what, and what it refuses before anything is trained."""
+"""`nucleosynth study`: what it refuses before anything is trained, and a whole one with a real method."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,8 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
         (["--encoder", "resnet50:missing.pth"], "no weights"),
         (["--resume"], "nothing to resume"),
         (["--test-data", "missing"], "no such data"),
+        (["--device", "abacus"], "no such device"),
+        (["--precision", "half"], "no such precision"),
     ],
 )
 def test_what_is_refused(
@@ -108,3 +111,34 @@ def test_the_command_is_what_was_asked() -> None:
     found = verb._command(defaults | given)
     asked = "--data 'consep:a b' --arm real --arm real+jointflow --run out --fraction 0.3 --fraction 1.0 --minutes 2.0"
     assert found == f"nucleosynth study {asked}"
+
+
+def test_a_recipe_is_fitted_inside_and_goes_on_wherever_it_was_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A real method and real judges, one step each; then the study loses its last files one by one."""
+    monkeypatch.chdir(tmp_path)
+    arms = ["real", "real+jointflow"]
+    options: dict[str, Any] = {"seeds": 1, "steps": 1, "generator_steps": 1, "precision": "32-true"}
+    data, run = "phantom:tiles=3&size=64&sources=3", Path("run")
+    first = study(data=data, arm=arms, run=run, **options)
+    (maker,) = first.makers
+    place = run / "parts" / "test-1.0" / "makers" / "jointflow-tiny"
+    assert maker.fit_seconds
+    assert maker.make_seconds
+    assert maker.synthetic.sources == (f"synthetic/jointflow-{_checkpoint(maker.made_by)}",)
+    record = json.loads((place / "generator" / "run.json").read_text())
+    assert [each["source"] for each in record["training_sources"]] == list(first.parts[0].training.sources)
+    assert first.judgements[1].ratio == pytest.approx(1, abs=0.5)
+    pairs = {path: path.read_bytes() for path in sorted((place / "pairs").glob("*.parquet"))}
+    for lost in (["spent.json"], ["spent.json", "maker.json", "making.json"]):
+        for name in lost:
+            (place / name).unlink()
+        (run / "study.json").unlink()
+        again = study(data=data, arm=arms, run=run, resume=True, **options)
+        assert again.judgements == first.judgements
+        assert {path: path.read_bytes() for path in pairs} == pairs
+
+
+def _checkpoint(words: str) -> str:
+    return words.rpartition("checkpoint ")[2]

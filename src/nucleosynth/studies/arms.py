@@ -18,6 +18,7 @@ from pathlib import Path
 
 from nucleosynth import catalog
 from nucleosynth.errors import UserError, unknown_name
+from nucleosynth.run import file_name
 
 REAL, CLASSIC = "real", "classic"
 FORMS = "real, real+classic, real+METHOD[:preset], real+STORE, real+classic+..., real@METHOD"
@@ -43,8 +44,8 @@ class Maker:
 
     @property
     def slug(self) -> str:
-        """The name as that of a file."""
-        return _slug(self.name)
+        """A folder's name that no other maker has."""
+        return file_name(f"store {self.name}" if self.store else f"{self.method}-{self.preset}")
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,16 @@ class Arm:
 
     @property
     def slug(self) -> str:
-        """The name as that of a file."""
-        return _slug(self.name)
+        """A folder's name that no other arm has."""
+        return file_name(self.name)
+
+    @property
+    def words(self) -> str:
+        """All that decides what the judge is trained on."""
+        ratio = "" if self.ratio is None else f" x{self.ratio!r}"
+        made = f"{self.maker.words}{ratio}" if self.maker else ""
+        compute = f"as much compute as {self.compute_of.words}" if self.compute_of else ""
+        return "; ".join(part for part in (self.name, self.base, made, compute) if part)
 
 
 def parse(texts: Sequence[str], preset: str, ratios: Sequence[float] = ()) -> tuple[Arm, ...]:
@@ -85,8 +94,8 @@ def parse(texts: Sequence[str], preset: str, ratios: Sequence[float] = ()) -> tu
     arms = [
         variant for arm in _told_apart([_arm(text, preset) for text in texts]) for variant in _variants(arm, ratios)
     ]
-    slugs = [arm.slug for arm in arms]
-    if len(set(slugs)) < len(slugs):
+    kinds = [(arm.base, _place(arm.maker), arm.ratio, _place(arm.compute_of)) for arm in arms]
+    if len(set(kinds)) < len(kinds):
         raise UserError("an arm twice", expected="each arm once", got=", ".join(texts), where="--arm")
     names = {arm.name for arm in arms}
     arms = [replace(arm, reference=_reference(arm, names)) for arm in arms]
@@ -139,7 +148,8 @@ def _maker(what: str, preset: str, text: str) -> Maker:
         own = own or preset
         return Maker(f"{method}:{own}", method if own == preset else f"{method}:{own}", method, own)
     if Path(what).exists():
-        return Maker(what, Path(what).name, store=Path(what))
+        label = Path(what).name
+        return Maker(what, label if label not in ("", "..", REAL, CLASSIC) else what, store=Path(what))
     raise unknown_name("method or store", what, known, where=f"--arm {text}")
 
 
@@ -189,5 +199,6 @@ def _check_ratios(ratios: Sequence[float]) -> None:
         raise UserError("a ratio twice", expected="each --ratio once", got=", ".join(map(str, ratios)))
 
 
-def _slug(name: str) -> str:
-    return re.sub(r"[^\w.+@-]+", "_", name)
+def _place(maker: Maker | None) -> str:
+    """What a maker is, however it was written: of a store, where it lies."""
+    return "" if maker is None else str(maker.store.resolve()) if maker.store else maker.name

@@ -19,7 +19,7 @@ from typing import Protocol, TypeVar
 from nucleosynth.encoders.encoder import Encoder
 from nucleosynth.report import results as report
 from nucleosynth.report.results import Judgement, Record, Results
-from nucleosynth.run import now, versions, write_whole
+from nucleosynth.run import now, write_whole
 from nucleosynth.sample import Sample
 from nucleosynth.studies import findings
 from nucleosynth.studies.arms import Arm, Maker, makers
@@ -55,18 +55,17 @@ class Tools:
 
 @dataclass(frozen=True)
 class Frame:
-    """What the report says of a study as a whole: the reader's name, the command, the hardware."""
+    """What the report says of a study as a whole: the reader's name and the command."""
 
     data_set: str
     command: str
-    hardware: str
 
 
 def conduct(
     plan: Plan, arms: Sequence[Arm], parts: Sequence[Part], folder: Path, *, tools: Tools, frame: Frame
 ) -> Results:
     """Carry out a plan and write study.json."""
-    walked = [_walk(plan, arms, part, folder, tools) for part in parts]
+    walked = [_walk(plan, arms, part, folder, tools, first=part is parts[0]) for part in parts]
     judgements = tuple(judgement for each in walked for judgement in each.judgements)
     measured = metrics(
         {name: sum(each.real.test.classes[name] for each in walked) for name in walked[0].real.test.classes}
@@ -93,8 +92,8 @@ def conduct(
         galleries=walked[0].together.galleries,
         colours=walked[0].together.colours,
         command=frame.command,
-        versions=versions(),
-        hardware=frame.hardware,
+        versions=plan.versions,
+        hardware=plan.hardware,
         finished=now(),
     )
     found.write(folder)
@@ -111,8 +110,8 @@ class _Walked:
     judgements: tuple[Judgement, ...]
 
 
-def _walk(plan: Plan, arms: Sequence[Arm], part: Part, folder: Path, tools: Tools) -> _Walked:
-    """All that a part needs: its makers' pairs, what they look like, its judges."""
+def _walk(plan: Plan, arms: Sequence[Arm], part: Part, folder: Path, tools: Tools, *, first: bool) -> _Walked:
+    """All that a part needs: its makers' pairs, its judges, what all look like; in the first, makers side by side."""
     place = folder / "parts" / part.slug
     made = {maker: _made(maker, arms, part, place, tools.make) for maker in makers(arms)}
     judgements: list[Judgement] = []
@@ -123,7 +122,7 @@ def _walk(plan: Plan, arms: Sequence[Arm], part: Part, folder: Path, tools: Tool
     return _Walked(
         _kept(place / PART, report.Part, look.real),
         tuple(_kept(place / "makers" / maker.slug / MAKER, report.Maker, partial(look.maker, maker)) for maker in made),
-        _kept(place / TOGETHER, Together, look.together),
+        _kept(place / TOGETHER, Together, look.together) if first else Together(galleries=(), colours=()),
         tuple(judgements),
     )
 
@@ -157,7 +156,7 @@ def _judgement(
     if arm.compute_of:
         pace = next(each for each in before if (each.arm, each.seed) == (arm.reference, seed))
         spent = Spent(made[arm.compute_of].seconds, pace)
-    place = Place(folder, part.slug, shown=seed == plan.seeds[0])
+    place = Place(folder, part.slug, shown=seed == plan.seeds[0], watched_by=plan.seed)
     return trial(arm, part, seed, synthetic, steps=plan.steps, spent=spent, place=place, train=train)
 
 

@@ -1,5 +1,6 @@
 """The judge that a study trains: HoVer-Net, by segmentation/fit.py, in a run folder of its own."""
 
+import math
 import platform
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -40,7 +41,7 @@ def judge_trainer(settings: HoVerNetSettings, fabric: Fabric) -> TrainJudge:
             predict=lambda tiles: predict(trained, tiles),
             steps=log[-1]["step"],
             seconds=log[-1]["seconds"],
-            losses=tuple((line["step"], line["loss"]) for line in log),
+            losses=tuple((line["step"], line["loss"] if math.isfinite(line["loss"]) else None) for line in log),
         )
 
     return train
@@ -57,10 +58,12 @@ def judge_ceiling(settings: HoVerNetSettings) -> Callable[[Sequence[Sample]], di
 
 
 def hardware(fabric: Fabric) -> str:
-    """What the judges are trained on, in words: the accelerator, or the processor and its threads."""
+    """What the judges are trained on, in words: the accelerator, or the processor and its threads; and in which
+    precision."""
+    precision = str(fabric._precision.precision)
     if fabric.device.type == "cuda":
-        return f"{fabric.world_size} x {torch.cuda.get_device_name(fabric.device)}"
-    return f"{torch.get_num_threads()} CPU threads, {_processor()}"
+        return f"{fabric.world_size} x {torch.cuda.get_device_name(fabric.device)}, {precision}"
+    return f"{torch.get_num_threads()} CPU threads, {_processor()}, {precision}"
 
 
 def _processor() -> str:

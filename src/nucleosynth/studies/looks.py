@@ -97,7 +97,7 @@ class Look:
 
     def together(self) -> Together:
         """One mask through every method, and the colours of all."""
-        if not self.made or not self._first:
+        if not self.made:
             return Together(galleries=(), colours=())
         part, seed, slug = self.part, self.plan.seed, self.part.slug
         models = {maker.label: made.load() for maker, made in self.made.items() if made.load}

@@ -3,19 +3,21 @@ store. What is finished is read back, what was stopped is gone on with.
 
     makers/<name>/generator    the recipe's run
     makers/<name>/pairs        the store of its pairs
-    makers/<name>/spent.json   the seconds that both took, which an arm real@METHOD trains for
+    makers/<name>/spent.json   the seconds that both took, which an arm real@METHOD trains for; making.json, so far
 """
 
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nucleosynth import catalog, config
 from nucleosynth.data.reader import read
+from nucleosynth.data.shards import read_manifest
 from nucleosynth.errors import UserError
 from nucleosynth.run import RECORD, Budget, Run, RunRecord, now, versions, write_whole
 from nucleosynth.sample import Sample
@@ -27,7 +29,7 @@ from nucleosynth.studies.parts import Part
 from nucleosynth.verbs.fit import sources_of, train
 from nucleosynth.verbs.generate import generate
 
-SPENT = "spent.json"
+SPENT, MAKING = "spent.json", "making.json"
 
 
 @dataclass(frozen=True)
@@ -97,13 +99,29 @@ def _fit_and_make(
         device=device,
         precision=precision,
     )
+    making = place.parent / MAKING
+    if not (read_manifest(store) or {}).get("finished"):  # else it was stopped just before this was written down
+        with _timed(making):
+            model = _loader(maker, place, recipes)()
+            pair_mm2: float = model.size[0] * model.size[1] * (model.mpp or 1.0) ** 2 / 1e6
+            count = max(math.ceil(wanted_mm2 / pair_mm2 - 1e-9), 1)
+            generate(place, out=store, n=count, seed=recipes.seed, device=device, precision=precision)
+    write_whole(place.parent / SPENT, json.dumps({"fit": seconds_of(run), "make": _seconds_in(making)}))
+
+
+@contextmanager
+def _timed(path: Path) -> Iterator[None]:
+    """Add the seconds that the work inside takes to those in a file, also when it is stopped."""
     began = time.monotonic()
-    model = _loader(maker, place, recipes)()
-    pair_mm2: float = model.size[0] * model.size[1] * (model.mpp or 1.0) ** 2 / 1e6
-    count = max(math.ceil(wanted_mm2 / pair_mm2 - 1e-9), 1)
-    generate(place, out=store, n=count, seed=recipes.seed, device=device, precision=precision)
-    spent = {"fit": seconds_of(run), "make": time.monotonic() - began}
-    write_whole(place.parent / SPENT, json.dumps(spent))
+    try:
+        yield
+    finally:
+        write_whole(path, json.dumps((_seconds_in(path) or 0.0) + time.monotonic() - began))
+
+
+def _seconds_in(path: Path) -> float | None:
+    """What `_timed` has written, if anything."""
+    return float(json.loads(path.read_text())) if path.exists() else None
 
 
 def _loader(maker: Maker, place: Path, recipes: Recipes) -> Callable[[], Any]:

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 from nucleosynth.data.reader import read, resolve, split_by_source
 from nucleosynth.errors import UserError
+from nucleosynth.run import file_name
 from nucleosynth.sample import Sample
 from nucleosynth.seeds import generator_of
 from nucleosynth.studies.fairness import check_apart, check_usable
-from nucleosynth.studies.subset import labelled
+from nucleosynth.studies.subset import nested
 
 TRAIN, TEST, OFFICIAL = "train", "test", "official"
 TEST_SHARE = 0.25
@@ -52,11 +53,11 @@ class Part:
     @property
     def slug(self) -> str:
         """The name of its folder."""
-        return f"{self.fold.replace(' ', '_').replace('/', '_')}-{self.fraction:g}"
+        return f"{file_name(self.fold)}-{self.fraction!r}"
 
 
 def parts(folds: Sequence[Fold], fractions: Sequence[float], seed: int) -> tuple[Part, ...]:
-    """Every fold at every fraction, fraction by fraction.
+    """Every fold at every fraction, fraction by fraction; larger fractions contain the smaller ones.
 
     Raises:
         UserError: no fraction, one outside 0 (excluded) to 1, or twice; tiles that no judge can use, or of other
@@ -69,10 +70,11 @@ def parts(folds: Sequence[Fold], fractions: Sequence[float], seed: int) -> tuple
         check_usable(fold.available, "training tiles")
         check_usable(fold.tests, "test tiles")
         check_apart(fold.available, fold.tests)
+    subsets = [nested(fold.available, fractions, seed) for fold in folds]
     return tuple(
-        Part(fold.name, fraction, fold.available, labelled(fold.available, fraction, seed), fold.tests)
+        Part(fold.name, fraction, fold.available, subset[fraction], fold.tests)
         for fraction in fractions
-        for fold in folds
+        for fold, subset in zip(folds, subsets, strict=True)
     )
 
 

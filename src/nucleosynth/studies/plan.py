@@ -16,6 +16,8 @@ from nucleosynth.run import Budget, write_whole
 from nucleosynth.sample import Sample
 
 FILE = "plan.json"
+OWN = ("parts", "study.json")
+"""What a study leaves beside its plan."""
 
 
 class Plan(BaseModel):
@@ -28,6 +30,9 @@ class Plan(BaseModel):
     class_scheme: str = ""
     """What was merged into the classes, in words; "" = nothing."""
     arms: tuple[str, ...]
+    """In words, with ratio and maker; see arms.Arm.words."""
+    methods: dict[str, dict[str, Any]]
+    """The settings of each recipe, by its name."""
     fractions: tuple[float, ...]
     folds: tuple[str, ...]
     seeds: tuple[int, ...]
@@ -39,6 +44,9 @@ class Plan(BaseModel):
     """The judge's settings."""
     encoder: str
     """Its name and the digest of its weights."""
+    hardware: str
+    """And precision: a judge does not go on elsewhere."""
+    versions: dict[str, str]
     seed: int
     digests: dict[str, str]
     """Of the training and test tiles of each part, and the tiles of each store."""
@@ -79,15 +87,28 @@ class Plan(BaseModel):
 
 
 def digest(samples: Iterable[Sample]) -> str:
-    """16 hex digits that change with any pixel, label, class, name or source of the samples, or their order."""
+    """16 hex digits that change with any pixel, label, class, name, source or other field of the samples, or their
+    order; of provenance and quality nothing but what makers were trained on is read."""
     whole = sha256()
     for sample in samples:
-        whole.update(repr((sample.sample_id, sample.source, sample.mpp, sample.size)).encode())
+        names = (sample.sample_id, sample.source, sample.split, sample.class_names, sample.class_scheme)
+        shown = (sample.mpp, sample.size, sample.tissue, sample.stain, sample.caption, sample.labelled_as)
+        whole.update(repr((names, shown, sample.provenance.get("training_sources"))).encode())
         for array in (sample.image, sample.instances, sample.classes):
             whole.update(array.tobytes())
     return whole.hexdigest()[:16]
 
 
 def _check_empty(folder: Path) -> None:
+    """Other files may lie in the folder (a demo's do), but none that this study would take for its own."""
     if folder.is_file():
         raise UserError("not a folder", expected="a new folder", got="a file", where=str(folder), mend="another --run")
+    for name in OWN:
+        if (folder / name).exists():
+            raise UserError(
+                "the folder holds parts of a study without its plan",
+                expected="a new folder",
+                got=name,
+                where=str(folder),
+                mend=f"give another --run, or move {name} away",
+            )

@@ -4,7 +4,7 @@ A random subset can miss whole classes, and then measures its own bad luck. Whol
 provenance names sources, so a generator that saw the rest of a slide could not be told from one that did not.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +19,26 @@ Counts = NDArray[np.int64]
 """(sources, 1 + classes): nuclei of a source, then those of each class that occurs anywhere."""
 
 
-def labelled(tiles: Sequence[Sample], fraction: float, seed: int) -> list[Sample]:
+def nested(tiles: Sequence[Sample], fractions: Iterable[float], seed: int) -> dict[float, list[Sample]]:
+    """`labelled` of each fraction, the larger ones with all sources of the smaller: then a curve over fractions shows
+    what more labels bring, not which slides they came from.
+
+    Raises:
+        UserError: as `labelled`.
+    """
+    found: dict[float, list[Sample]] = {}
+    kept: list[Sample] = []
+    for fraction in sorted(set(fractions)):
+        found[fraction] = kept = labelled(tiles, fraction, seed, kept)
+    return found
+
+
+def labelled(tiles: Sequence[Sample], fraction: float, seed: int, kept: Sequence[Sample] = ()) -> list[Sample]:
     """The tiles of some sources, in order: about `fraction` of the nuclei and of each class, no class missing.
 
     The first source is drawn by the seed; then sources are added, dropped or exchanged, each time those that bring the
     shares of nuclei and of classes nearest to `fraction`. More than the fraction is taken where the classes need it.
+    The sources of `kept` are taken, whatever else.
 
     Raises:
         UserError: a fraction outside 0 (excluded) to 1, or tiles without a nucleus.
@@ -35,9 +50,11 @@ def labelled(tiles: Sequence[Sample], fraction: float, seed: int) -> list[Sample
         raise UserError("nothing is labelled", expected="training tiles with nuclei", got="none", mend="check the data")
     if fraction == 1:
         return list(tiles)
-    chosen = _settle(_cover(_first(counts, fraction, seed), counts, fraction), counts, fraction)
-    kept = {name for name, taken in zip(names, chosen, strict=True) if taken}
-    return [tile for tile in tiles if tile.source in kept]
+    fixed = np.isin(names, [tile.source for tile in kept])
+    first = fixed if fixed.any() else _first(counts, fraction, seed)
+    chosen = _settle(_cover(first.copy(), counts, fraction), fixed, counts, fraction)
+    taken = {name for name, is_in in zip(names, chosen, strict=True) if is_in}
+    return [tile for tile in tiles if tile.source in taken]
 
 
 def _counts(tiles: Sequence[Sample]) -> tuple[list[str], Counts]:
@@ -69,8 +86,8 @@ def _cover(chosen: NDArray[np.bool_], counts: Counts, fraction: float) -> NDArra
     return chosen
 
 
-def _settle(chosen: NDArray[np.bool_], counts: Counts, fraction: float) -> NDArray[np.bool_]:
-    """Add, drop or exchange while that lowers the error and leaves every class covered."""
+def _settle(chosen: NDArray[np.bool_], fixed: NDArray[np.bool_], counts: Counts, fraction: float) -> NDArray[np.bool_]:
+    """Add, drop or exchange while that lowers the error and leaves every class covered; what is fixed stays."""
     best = float(_error(counts[chosen].sum(axis=0), counts, fraction))
     while True:
         flips = np.where(chosen[:, None], -counts, counts)
@@ -79,6 +96,9 @@ def _settle(chosen: NDArray[np.bool_], counts: Counts, fraction: float) -> NDArr
             flips[np.diag_indices(len(counts))] = np.where(chosen[:, None], -counts, counts)
         sums = counts[chosen].sum(axis=0) + flips
         error = np.where((sums > 0).all(axis=-1), _error(sums, counts, fraction), np.inf)
+        error[fixed] = np.inf
+        if error.ndim > 1:
+            error[:, fixed] = np.inf
         move = np.unravel_index(int(error.argmin()), error.shape)
         if not error[move] < best:
             return chosen

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+
 from nucleosynth.progress import say
 from nucleosynth.report.results import Judgement, Picture
 from nucleosynth.run import write_whole
@@ -49,12 +51,13 @@ class Diet:
 
 @dataclass(frozen=True)
 class Trained:
-    """A judge that can predict, and its training: steps, seconds (without `watch`), logged losses by step."""
+    """A judge that can predict, and its training: steps, seconds (without `watch`), logged losses by step (None: not
+    finite)."""
 
     predict: Predict
     steps: int
     seconds: float
-    losses: tuple[tuple[int, float], ...]
+    losses: tuple[tuple[int, float | None], ...]
 
 
 class TrainJudge(Protocol):
@@ -80,11 +83,13 @@ class Spent:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a trial is written down: the folder of the study, the part's name in it, whether pictures are made."""
+    """Where a trial is written down: the folder of the study, the part's name in it, whether pictures are made; and by
+    which seed the tiles are drawn that judges are scored on on their way, the same for all."""
 
     folder: Path
     part: str
     shown: bool
+    watched_by: int
 
     def of(self, arm: Arm, seed: int) -> Path:
         """The judge's run folder."""
@@ -113,7 +118,7 @@ def trial(
         return Judgement.model_validate_json((folder / SCORES).read_text())
     diet = _diet(arm, part, synthetic, steps + (spent.steps if spent else 0))
     say(f"judge of {arm.label}, {part.fold}, {part.fraction:.0%} of the labels, seed {seed}: {diet.steps} steps")
-    curve = Curve.at(folder / CURVE, part.tests, seed)
+    curve = Curve.at(folder / CURVE, part.tests, place.watched_by)
     trained = train(diet, seed, folder, curve.watch)
     predictions = list(trained.predict(part.tests))
     scores = scored(part.tests, predictions)
@@ -139,15 +144,13 @@ def trial(
 
 
 def first_pairs(samples: Sequence[Sample], wanted_mm2: float | None) -> Sequence[Sample]:
-    """The first tiles that together show as much tissue; all of them for None."""
+    """The first tiles that together show as much tissue, which they must; all of them for None."""
     if wanted_mm2 is None:
         return samples
-    shown = 0.0
-    for count, sample in enumerate(samples):
-        if shown >= (1 - 1e-9) * wanted_mm2:
-            return samples[:count]
-        shown += area_mm2([sample])
-    return samples
+    reached = np.cumsum([area_mm2([sample]) for sample in samples])
+    enough = np.flatnonzero(reached >= (1 - 1e-9) * wanted_mm2)
+    assert len(enough), f"makers make as much as is asked for: {reached[-1:]} of {wanted_mm2} mm2"
+    return samples[: int(enough[0]) + 1]
 
 
 @dataclass

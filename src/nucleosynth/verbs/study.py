@@ -14,10 +14,12 @@ from nucleosynth.errors import UserError
 from nucleosynth.progress import count_of, say
 from nucleosynth.report import page
 from nucleosynth.report.results import Results
-from nucleosynth.run import Budget
+from nucleosynth.run import Budget, versions
 from nucleosynth.sample import Sample
 from nucleosynth.studies.arms import Arm, makers, parse
+from nucleosynth.studies.conduct import Frame, Tools, conduct
 from nucleosynth.studies.fairness import check_stores, check_usable
+from nucleosynth.studies.makers import Recipes, check_enough, pair_maker
 from nucleosynth.studies.parts import Part, Source, folds, parts
 from nucleosynth.studies.plan import Plan, digest
 from nucleosynth.studies.statistics import LEAST
@@ -87,18 +89,22 @@ def study(
     given = dict(locals())
     _check_numbers(given)
     arms = parse(arm, preset, ratio)
-    for each in makers(arms):
-        if each.method:
-            config.preset(catalog.load("method", each.method).presets, each.preset, f"--arm with {each.name}")
+    methods = {
+        each.name: config.preset(catalog.load("method", each.method).presets, each.preset, f"--arm with {each.name}")
+        for each in makers(arms)
+        if each.method
+    }
     settings = config.preset(catalog.load("judge", "hovernet").presets, judge_preset, "--judge-preset")
     budget = Budget(steps=generator_steps, minutes=5.0 if minutes is None and generator_steps is None else minutes)
     material = _material(Source(data, test_data, split, folds, classes), tuple(fraction) or (1.0,), seed, arms)
     described = encoders.load(encoder)
+    fabric, hardware = _machine(device, precision)
     plan = Plan(
         data=data if test_data is None else f"{data}, tested on {test_data}",
         split=material.how,
         class_scheme=material.parts[0].training[0].class_scheme,
-        arms=tuple(each.name for each in arms),
+        arms=tuple(each.words for each in arms),
+        methods={name: own.model_dump(mode="json") for name, own in methods.items()},
         fractions=tuple(dict.fromkeys(part.fraction for part in material.parts)),
         folds=tuple(dict.fromkeys(part.fold for part in material.parts)),
         seeds=tuple(range(seed, seed + seeds)),
@@ -108,13 +114,17 @@ def study(
         judge_preset=judge_preset,
         judge=settings.model_dump(mode="json"),
         encoder=f"{described.name}, {described.digest}",
+        hardware=hardware,
+        versions=versions(),
         seed=seed,
         digests=material.digests(),
     )
     plan.begin(run, resume)
     _announce(plan, material)
     with cut_short(f"finished parts are kept in {run}; go on with the same command and --resume"):
-        found = _carry_out(plan, arms, material, run, settings, described, _command(given), (device, precision))
+        recipes = Recipes(plan.data, budget, seed, device, precision)
+        tools = _tools(settings, fabric, recipes, material, described)
+        found = conduct(plan, arms, material.parts, run, tools=tools, frame=Frame(material.data_set, _command(given)))
         say(f"report: {page.write(run)}")
     return found
 
@@ -142,9 +152,6 @@ class _Material(NamedTuple):
 
 
 def _material(source: Source, fractions: tuple[float, ...], seed: int, arms: Sequence[Arm]) -> _Material:
-    # here and not above: recipes bring the verbs `fit` and `generate`
-    from nucleosynth.studies.makers import check_enough
-
     found, how = folds(source, seed)
     all_parts = parts(found, fractions, seed)
     stores = {each.name: list(read(str(each.store))) for each in makers(arms) if each.store}
@@ -173,34 +180,21 @@ def _announce(plan: Plan, material: _Material) -> None:
         say(f"fewer than {LEAST} judges an arm: no test can be made, and the report will say so")
 
 
-def _carry_out(
-    plan: Plan,
-    arms: Sequence[Arm],
-    material: _Material,
-    run: Path,
-    settings: Any,
-    encoder: encoders.Encoder,
-    command: str,
-    where: tuple[str, str],
-) -> Results:
+def _machine(device: str, precision: str) -> tuple[Any, str]:
+    """What trains, and in words."""
     # here and not above: networks need torch, which `--help` does not wait for
-    from nucleosynth.studies.conduct import Frame, Tools, conduct
-    from nucleosynth.studies.judges import hardware, judge_ceiling, judge_trainer
-    from nucleosynth.studies.makers import Recipes, pair_maker
+    from nucleosynth.studies.judges import hardware
     from nucleosynth.training.device import fabric_for
 
-    fabric = fabric_for(*where)
-    recipes = Recipes(plan.data, plan.generator, plan.seed, *where)
-    return conduct(
-        plan,
-        arms,
-        material.parts,
-        run,
-        tools=Tools(
-            judge_trainer(settings, fabric), pair_maker(recipes, material.stores), judge_ceiling(settings), encoder
-        ),
-        frame=Frame(material.data_set, command, hardware(fabric)),
-    )
+    fabric = fabric_for(device, precision)
+    return fabric, hardware(fabric)
+
+
+def _tools(settings: Any, fabric: Any, recipes: Recipes, material: _Material, encoder: encoders.Encoder) -> Tools:
+    from nucleosynth.studies.judges import judge_ceiling, judge_trainer
+
+    make = pair_maker(recipes, material.stores)
+    return Tools(judge_trainer(settings, fabric), make, judge_ceiling(settings), encoder)
 
 
 def _command(given: Mapping[str, Any]) -> str:
