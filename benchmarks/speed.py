@@ -4,6 +4,7 @@
 
 One process, one thread. Both sides are first checked for equal results; then they take turns, and the least time on
 the processor of each counts, so that ratios hold on a machine that is busy elsewhere. Without names all sections run.
+Exits with 1 if a race falls short of what is wanted.
 
 A section is a function of `SECTIONS` that yields races; a race without an opponent is only timed.
 """
@@ -216,11 +217,16 @@ def main() -> None:
     today = datetime.now(UTC).date()
     print(f"python benchmarks/speed.py {' '.join(sys.argv[1:])}".rstrip(), f"   # {today}, one core of {processor()}")
     print(f"{'least time, ms':<70}{'ours':>9}{'plain':>10}{'ratio':>8}{'wanted':>8}")
+    short = []
     for name in named:
         for race in by_name[name]():
             ours, other = least_ms(race)
             ratio, wanted = f"{other / ours:.1f}x" if race.plain else "", f"{race.wanted:g}x" if race.wanted else ""
             print(f"{race.what:<70}{ours:>9.2f}{f'{other:.2f}' if race.plain else '':>10}{ratio:>8}{wanted:>8}")
+            if race.wanted and other < race.wanted * ours:
+                short.append(race.what)
+    if short:
+        sys.exit(f"short of what is wanted: {'; '.join(short)}")
 
 
 if __name__ == "__main__":

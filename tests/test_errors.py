@@ -201,5 +201,16 @@ def test_codes_and_messages() -> None:
     assert not issubclass(UserError, ValueError)
 
 
-def test_a_name_like_no_other_gets_the_list() -> None:
-    assert unknown_name("method", "xyzzy", ["b", "a"]).mend == "take one of: a, b"
+def test_a_name_like_no_other_gets_the_list_once() -> None:
+    assert str(unknown_name("method", "xyzzy", ["b", "a"])).count("a, b") == 1
+
+
+def test_of_a_long_list_ten_names_are_shown_and_the_nearest_first() -> None:
+    names = [f"n{k:03}" for k in range(100)] + ["nearest"]
+    assert unknown_name("thing", "xyzzy", names).expected == f"one of {', '.join(names[:10])} and 91 more"
+    assert unknown_name("thing", "nearst", names).expected.startswith("one of nearest, n000, ")
+
+
+def test_an_empty_name_is_none_that_was_given() -> None:
+    error = unknown_name("architecture", "", ["a"])
+    assert (error.what, error.got) == ("no architecture", "none was given")

@@ -7,6 +7,9 @@ stopped the work (130). Each message names what was expected, what was got, wher
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+SHOWN = 10
+"""Names of a list that a message shows."""
+
 
 class NucleosynthError(Exception):
     """Base of every error that the command line turns into a message instead of a traceback."""
@@ -38,7 +41,7 @@ class Interrupted(NucleosynthError):
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str], where: str = "") -> UserError:
-    """The error for a name that is not in a list, with the nearest name that is.
+    """The error for a name that is not in a list, with the nearest name that is, or some of them; `name` may be empty.
 
     Example:
         >>> print(unknown_name("method", "jointflo", ["jointflow"]).mend)
@@ -47,7 +50,11 @@ def unknown_name(kind: str, name: str, known: Iterable[str], where: str = "") ->
     known = sorted(known)
     by_lower = {each.lower(): each for each in known}
     near = [by_lower[each] for each in get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)]
-    mend = f"did you mean {near[0]!r}?" if near else f"take one of: {', '.join(known)}"
+    more = f" and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
     return UserError(
-        f"unknown {kind} {name!r}", expected=f"one of {', '.join(known)}", got=repr(name), where=where, mend=mend
+        f"unknown {kind} {name!r}" if name else f"no {kind}",
+        expected=f"one of {', '.join((near + [each for each in known if each not in near])[:SHOWN])}{more}",
+        got=repr(name) if name else "none was given",
+        where=where,
+        mend=f"did you mean {near[0]!r}?" if near else "",
     )

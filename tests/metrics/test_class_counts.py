@@ -71,3 +71,15 @@ def test_what_does_not_fit_is_refused() -> None:
         class_counts([np.array([4])], 3)
     with pytest.raises(UserError, match="counts of other classes"):
         count_distances(np.zeros((2, 2)), np.zeros((2, 3)), ["a", "b"])
+
+
+@pytest.mark.parametrize("names", [["all", "b"], ["a", "mix"], ["a", "a"], ["a", "a.floor"]])
+def test_class_names_that_would_hide_other_scores_are_refused(names: list[str]) -> None:
+    with pytest.raises(UserError, match="a class name that is taken"):
+        count_distances(np.zeros((2, 2), np.int64), np.zeros((2, 2), np.int64), names)
+
+
+def test_images_of_a_slide_come_into_the_same_half() -> None:
+    real = np.repeat([[1], [20]], 4, axis=0)
+    found = count_distances(real, real, ["a"], groups=np.repeat([0, 1], 4))
+    assert found["a.floor"] == 1 > count_distances(real, real, ["a"])["a.floor"]

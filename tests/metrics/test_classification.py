@@ -127,3 +127,9 @@ def test_centroids_are_pixel_means_in_the_order_of_ids() -> None:
 def test_what_does_not_fit_is_refused(true: Nuclei, radius: float, what: str) -> None:
     with pytest.raises(UserError, match=what):
         scores([(true, row(1))], ["a", "b"], radius)
+
+
+@pytest.mark.parametrize("names", [["a", "d"], ["a", "a"]])
+def test_class_names_that_would_hide_f_d_are_refused(names: list[str]) -> None:
+    with pytest.raises(UserError, match="a class name that is taken"):
+        scores([], names, 12)

@@ -14,7 +14,16 @@ from scipy.spatial import ConvexHull
 from skimage.measure import regionprops
 
 from nucleosynth.errors import UserError
-from nucleosynth.metrics.shapes import DENSITY, FEATURES, OF_WHOLE_NUCLEI, Label, shape_distances, shapes, statistics
+from nucleosynth.metrics.shapes import (
+    DENSITY,
+    FEATURES,
+    OF_WHOLE_NUCLEI,
+    Label,
+    measured,
+    shape_distances,
+    shapes,
+    statistics,
+)
 from nucleosynth.sample import transform_array
 
 Map = NDArray[np.int32]
@@ -171,3 +180,23 @@ def test_empty_maps(shape: tuple[int, int]) -> None:
 def test_a_resolution_that_is_none_is_refused(mpp: float) -> None:
     with pytest.raises(UserError, match="no resolution"):
         shapes(np.eye(3, dtype=np.int32), mpp)
+
+
+@pytest.mark.parametrize("names", [["a", "all"], ["a", "a"]])
+def test_class_names_that_would_hide_other_numbers_are_refused(names: list[str]) -> None:
+    for measure in (lambda: statistics([], names), lambda: shape_distances([], [], names)):
+        with pytest.raises(UserError, match="a class name that is taken"):
+            measure()
+
+
+def test_measured_tiles_and_their_labels_give_the_same_and_slides_stay_together() -> None:
+    tiles = [label(drawn(seed % 2, count=10 + 20 * (seed % 2)), 0.25) for seed in range(4)]
+    once = [measured(tile, 0) for tile in tiles]
+    assert shape_distances(once, once) == shape_distances(tiles, tiles)
+    slides = shape_distances(once, once, groups=np.array([0, 1, 0, 1]))
+    assert slides["all.per_mm2.floor"] == pytest.approx(abs(density(tiles[0]) - density(tiles[1])))
+
+
+def density(tile: Label) -> float:
+    """Nuclei per mm2 of a tile at 0.25 um a pixel."""
+    return (len(np.unique(tile.instances)) - 1) / (tile.instances.size * 0.25**2 * 1e-6)

@@ -153,3 +153,19 @@ def test_bad_options_are_refused_before_anything_is_read(
 ) -> None:
     assert main(["score", "nowhere", "nowhere", *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_phantoms_are_those_of_the_released_code(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    empty = drawn_sample(0, instances=np.zeros((40, 48), np.int32), classes=np.zeros(0, np.uint8))
+    store.write([empty], work / "empty")
+    plain, phantom = (scored(work, "empty", "empty", *more)["centroids"] for more in ((), ("--phantom",)))
+    assert (plain["scores"]["f_d"], plain["phantom"]) == (None, False)
+    assert (phantom["scores"]["f_d"], phantom["phantom"]) == (1, True)
+    assert "phantoms in images without nuclei" in " ".join(capsys.readouterr().out.split())
+    assert main(["score", "empty", "empty", "--phantom", "--gated"]) == 2
+
+
+def test_a_class_whose_score_would_be_called_f_d_is_refused(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store.write([drawn_sample(0, class_names=("a", "d", "c"))], work / "named")
+    assert main(["score", "named", "named"]) == 2
+    assert "a class name that is taken" in capsys.readouterr().err

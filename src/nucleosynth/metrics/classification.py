@@ -21,7 +21,7 @@ from scipy.spatial.distance import cdist
 
 from nucleosynth.errors import UserError
 from nucleosynth.metrics.matching import one_to_one
-from nucleosynth.metrics.overlap import check_classes, numbered
+from nucleosynth.metrics.overlap import check_classes, check_names, numbered
 
 RADIUS_UM = 3.0
 """The published radius: 12 px at 40x (0.25 um a pixel), 6 px at 20x."""
@@ -56,8 +56,10 @@ def scores(
     either side. Source: Graham et al. 2019; see the module for `gated` and `phantom`, `radius_at` for the radius.
 
     Raises:
-        UserError: a radius that is not above 0, classes that do not fit the centroids, or a class out of range.
+        UserError: a radius that is not above 0, classes that do not fit the centroids, a class out of range, or a class
+            name that is there twice or is "d".
     """
+    check_names(class_names, ("d",))
     total = Confusion.empty(len(class_names))
     for true, predicted in images:
         total += confusion(true, predicted, len(class_names), radius_px, gated=gated, phantom=phantom)
@@ -141,7 +143,12 @@ class Confusion:
         return _ratio(2 * hits, 2 * of_either + self.false_alarms[c] + self.missed[c])
 
     def scores(self, class_names: Sequence[str]) -> dict[str, float]:
-        """`f_d`; with classes `accuracy` and `f_<class name>` of each."""
+        """`f_d`; with classes `accuracy` and `f_<class name>` of each.
+
+        Raises:
+            UserError: a class name that is there twice, or "d", whose score would be called as that of detection.
+        """
+        check_names(class_names, ("d",))
         if not class_names:
             return {"f_d": self.f_d}
         named = {f"f_{name}": self.f_class(c) for c, name in enumerate(class_names, start=1)}

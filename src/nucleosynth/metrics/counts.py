@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucleosynth.errors import UserError
-from nucleosynth.metrics.overlap import check_classes
+from nucleosynth.metrics.overlap import check_classes, check_names
+from nucleosynth.metrics.resampling import Side
 
 Counts = NDArray[np.int64]
 
@@ -26,7 +27,13 @@ def class_counts(images: Iterable[NDArray[Any]], number_of_classes: int) -> Coun
 
 
 def count_distances(
-    real: Counts, synthetic: Counts, class_names: Sequence[str], *, halvings: int = 10, seed: int = 0
+    real: Counts,
+    synthetic: Counts,
+    class_names: Sequence[str],
+    *,
+    groups: NDArray[Any] | None = None,
+    halvings: int = 10,
+    seed: int = 0,
 ) -> dict[str, float]:
     """Total variation, 0..1, between the counts (n C), (m C) of two sets of images: `mix`, `all` and each class.
 
@@ -34,11 +41,14 @@ def count_distances(
     1, 2..3, 4..7, 8..15 ... nuclei (of that class): single counts would be too rare to compare. Beside each,
     "....floor": the mean between two halves of the real images, over seeded random halvings; rather too large, as
     halves are smaller than the whole. NaN: mix without a nucleus on a side, all of them without an image, floors below
-    two images. An empty image is an image with 0. Source: Levin and Peres, Markov Chains and Mixing Times, 2017, 4.1.
+    two images. groups (n,): real images that are not independent (a slide's), which come into the same half. An empty
+    image is an image with 0. Source: Levin and Peres, Markov Chains and Mixing Times, 2017, 4.1.
 
     Raises:
-        UserError: numbers of classes that differ.
+        UserError: numbers of classes that differ, groups that do not fit, or a class name that is there twice, ends in
+            ".floor", or is "mix" or "all".
     """
+    check_names(class_names, ("mix", "all"))
     for name, counts in (("real", real), ("synthetic", synthetic)):
         if counts.ndim != 2 or counts.shape[1] != len(class_names):
             raise UserError(
@@ -48,7 +58,8 @@ def count_distances(
                 where=name,
             )
     rng = np.random.default_rng(seed)
-    halves = [np.array_split(real[rng.permutation(len(real))], 2) for _ in range(halvings)]
+    side = Side(real, groups)
+    halves = [[real[half] for half in side.halves(rng)] for _ in range(halvings)]
     result = _distances(real, synthetic, class_names)
     floors = [_distances(one, other, class_names) for one, other in halves]
     return result | {

@@ -82,6 +82,25 @@ def joined(tables: Sequence[Overlap]) -> Overlap:
     )
 
 
+def check_names(class_names: Sequence[str], taken: Sequence[str] = ()) -> None:
+    """Refuse class names whose scores would be called as others are: twice the same, or one of `taken`.
+
+    Names that end in ".floor" are taken too: so the floor beside a score is called.
+
+    Raises:
+        UserError: as said.
+    """
+    for k, name in enumerate(class_names):
+        if name in taken or name.endswith(".floor") or name in class_names[:k]:
+            raise UserError(
+                "a class name that is taken",
+                expected=f"names that differ, none of them {', '.join((*taken, '*.floor'))}",
+                got=repr(name),
+                where=f"classes {', '.join(class_names)}",
+                mend="read the data in a scheme that names the class otherwise: --classes FILE.toml",
+            )
+
+
 def check_classes(classes: NDArray[Any], nuclei: int, number_of_classes: int, where: str) -> None:
     """Refuse classes that are not one for each nucleus, each 0 (unknown type) or 1..C.
 

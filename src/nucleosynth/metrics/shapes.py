@@ -15,7 +15,8 @@ from scipy.stats import wasserstein_distance
 
 from nucleosynth.conditions.structure import pixel_sums
 from nucleosynth.errors import UserError
-from nucleosynth.metrics.overlap import check_classes, numbered
+from nucleosynth.metrics.overlap import check_classes, check_names, numbered
+from nucleosynth.metrics.resampling import Side
 from nucleosynth.sample import Instances
 
 Floats = NDArray[np.float64]
@@ -24,6 +25,8 @@ OF_WHOLE_NUCLEI = ("area_um2", "diameter_um", "perimeter_um", "circularity", "ec
 """What is not known of a nucleus that the border of the tile cuts."""
 FEATURES = (*OF_WHOLE_NUCLEI, "neighbour_um")
 DENSITY = "per_mm2"
+ALL = "all"
+"""In the place of a class's name: nuclei of all classes, and of unknown type."""
 
 
 class Label(NamedTuple):
@@ -32,6 +35,14 @@ class Label(NamedTuple):
     instances: NDArray[Any]
     classes: NDArray[Any]
     mpp: float
+
+
+class Measured(NamedTuple):
+    """A tile's nuclei, measured: features as `shapes` gives them, classes (n,), and the area of the tile."""
+
+    features: Mapping[str, Floats]
+    classes: NDArray[Any]
+    area_mm2: float
 
 
 def shapes(instances: NDArray[Any], mpp: float) -> dict[str, Floats]:
@@ -72,9 +83,10 @@ def statistics(labels: Iterable[Label], class_names: Sequence[str]) -> dict[str,
     "all" holds nuclei of unknown type too. NaN where there is none (or, for the sd, a single one). See `shapes`.
 
     Raises:
-        UserError: maps, classes or resolutions that cannot be measured.
+        UserError: maps, classes or resolutions that cannot be measured, or a class name that is there twice or is "all".
     """
-    tables = [_measured(label, len(class_names)) for label in labels]
+    check_names(class_names, (ALL,))
+    tables = [measured(label, len(class_names)) for label in labels]
     return {
         name: {feature: _summary(values) for feature, values in _pooled(tables, c).items()}
         for c, name in _kinds(class_names)
@@ -82,10 +94,11 @@ def statistics(labels: Iterable[Label], class_names: Sequence[str]) -> dict[str,
 
 
 def shape_distances(
-    real: Sequence[Label],
-    synthetic: Sequence[Label],
+    real: Sequence[Label | Measured],
+    synthetic: Sequence[Label | Measured],
     class_names: Sequence[str] = (),
     *,
+    groups: NDArray[Any] | None = None,
     halvings: int = 10,
     seed: int = 0,
 ) -> dict[str, float]:
@@ -93,19 +106,25 @@ def shape_distances(
 
     In the feature's own unit: by how much nuclei would have to change on the average (tiles, for `per_mm2`). Beside
     each, "....floor": the mean distance between two halves of the real tiles, over seeded random halvings; as
-    halves are smaller than the whole, it is rather too large. NaN where a side has no such nucleus, as on empty tiles,
+    halves are smaller than the whole, it is rather too large; groups (n,): real tiles that are not independent (a
+    slide's), which come into the same half. NaN where a side has no such nucleus, as on empty tiles,
     and for the floor of fewer than two tiles. Source: Ramdas et al., On Wasserstein two-sample testing, Entropy 2017.
 
     Raises:
-        UserError: maps, classes or resolutions that cannot be measured.
+        UserError: maps, classes or resolutions that cannot be measured, groups that do not fit, or a class name that is
+            there twice or is "all".
     """
-    measured = [[_measured(label, len(class_names)) for label in side] for side in (real, synthetic)]
-    rng = np.random.default_rng(seed)
-    halves = [np.array_split(rng.permutation(len(real)), 2) for _ in range(halvings)]
+    check_names(class_names, (ALL,))
+    tables = [
+        [each if isinstance(each, Measured) else measured(each, len(class_names)) for each in side]
+        for side in (real, synthetic)
+    ]
+    rng, side = np.random.default_rng(seed), Side(np.arange(len(real)), groups)
+    halves = [side.halves(rng) for _ in range(halvings)]
     result: dict[str, float] = {}
     for c, name in _kinds(class_names):
-        first, second = (_pooled(side, c) for side in measured)
-        parts = [[_pooled([measured[0][i] for i in half], c) for half in pair] for pair in halves]
+        first, second = (_pooled(each, c) for each in tables)
+        parts = [[_pooled([tables[0][i] for i in half], c) for half in pair] for pair in halves]
         for feature in (*FEATURES, DENSITY):
             result[f"{name}.{feature}"] = _wasserstein(first[feature], second[feature])
             floor = [_wasserstein(one[feature], other[feature]) for one, other in parts]
@@ -113,25 +132,24 @@ def shape_distances(
     return result
 
 
-class _Measured(NamedTuple):
-    features: Mapping[str, Floats]
-    classes: NDArray[Any]
-    area_mm2: float
+def measured(label: Label, number_of_classes: int) -> Measured:
+    """What distances need of a tile; without classes (0) their range is not looked at.
 
-
-def _measured(label: Label, number_of_classes: int) -> _Measured:
+    Raises:
+        UserError: a map, classes or a resolution that cannot be measured.
+    """
     features = shapes(label.instances, label.mpp)
     classes = np.asarray(label.classes)
     if number_of_classes:
         check_classes(classes, len(features["area_um2"]), number_of_classes, "label")
-    return _Measured(features, classes, label.instances.size * label.mpp**2 * 1e-6)
+    return Measured(features, classes, label.instances.size * label.mpp**2 * 1e-6)
 
 
 def _kinds(class_names: Sequence[str]) -> list[tuple[int | None, str]]:
-    return [(None, "all"), *enumerate(class_names, start=1)]
+    return [(None, ALL), *enumerate(class_names, start=1)]
 
 
-def _pooled(tables: Sequence[_Measured], c: int | None) -> dict[str, Floats]:
+def _pooled(tables: Sequence[Measured], c: int | None) -> dict[str, Floats]:
     """The defined values of each feature of class c (None: of all nuclei), and the density of each tile."""
     chosen = [np.full(len(table.features["area_um2"]), True) if c is None else table.classes == c for table in tables]
     pooled = {

@@ -16,6 +16,7 @@ from nucleosynth.errors import UserError, unknown_name
 from nucleosynth.metrics.aggregation import AGGREGATIONS, Judged, class_table, judge
 from nucleosynth.metrics.classification import RADIUS_UM, Confusion, confusion, nuclei, radius_at
 from nucleosynth.metrics.instance import scores_of
+from nucleosynth.metrics.overlap import check_names
 from nucleosynth.progress import say
 from nucleosynth.run import write_whole
 from nucleosynth.sample import Classes, Instances
@@ -47,6 +48,7 @@ def score(
     radius_um: float | None = None,
     radius_px: float | None = None,
     gated: bool = False,
+    phantom: bool = False,
     json: Path | None = None,
     csv: Path | None = None,
 ) -> dict[str, Any]:
@@ -68,26 +70,32 @@ def score(
         radius_um: centroids are paired within it, in um; 3 by default, or 12 px where the truth has no resolution.
         radius_px: the same in px.
         gated: pair within the radius only; by default all centroids are paired, then the radius asked, as released.
+        phantom: an image without nuclei gets one of no class at (0, 0), as released; without --gated only.
         json: write the scores to this file.
         csv: write a row for each image to this file.
 
     Raises:
         UserError: data that cannot be read; a tile that only one side has; sizes or class names that differ; truths of
-            several resolutions, or points without masks; an unknown aggregation, or a radius that is none.
+            several resolutions, or points without masks; an unknown aggregation, a radius that is none, a class whose
+            score would be called as another one, or a phantom with the gated pairing.
     """
     asked = list(dict.fromkeys(aggregation or ("mean",)))
     _check(asked, radius_um, radius_px)
+    if gated and phantom:
+        raise UserError("two ways of pairing", expected="--gated or --phantom", got="both")
     labels = list(_pairs(truth, prediction, classes))
     names = _class_names(labels, asked)
+    check_names(names, ("d",))
     radius = _radius(labels, truth, radius_um, radius_px)
     images = [_judged(true, found, len(names)) for true, found in labels]
-    pairs = [_paired(true, found, len(names), radius, gated) for true, found in labels]
+    pairs = [_paired(true, found, len(names), radius, gated, phantom) for true, found in labels]
     total = sum(pairs, Confusion.empty(len(names)))
     result: dict[str, Any] = {
         "aggregations": {name: asdict(AGGREGATIONS[name](images, names)) for name in asked},
         "centroids": {
             "aggregation": "all nuclei together",
             "pairing": "gated" if gated else "released",
+            "phantom": phantom,
             "radius_px": radius,
             "scores": total.scores(names),
         },
@@ -213,9 +221,11 @@ def _judged(true: _Label, found: _Label, number_of_classes: int) -> Judged:
     return judge(true.instances, found.instances, true_classes, found_classes, number_of_classes, true.tissue)
 
 
-def _paired(true: _Label, found: _Label, number_of_classes: int, radius_px: float, gated: bool) -> Confusion:
+def _paired(
+    true: _Label, found: _Label, number_of_classes: int, radius_px: float, gated: bool, phantom: bool
+) -> Confusion:
     left, right = (nuclei(label.instances, _scored(label, number_of_classes)) for label in (true, found))
-    return confusion(left, right, number_of_classes, radius_px, gated=gated)
+    return confusion(left, right, number_of_classes, radius_px, gated=gated, phantom=phantom)
 
 
 def _scored(label: _Label, number_of_classes: int) -> Classes:

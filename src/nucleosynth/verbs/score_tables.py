@@ -47,6 +47,7 @@ def show(result: Mapping[str, Any]) -> None:
             _titled(console, "by tissue", _rows("tissue", found["by_tissue"]))
     centroids = result["centroids"]
     title = f"all nuclei together, centroids within {centroids['radius_px']:g} px, {centroids['pairing']} pairing"
+    title += ", phantoms in images without nuclei" * centroids["phantom"]
     overall = {name: value for name, value in centroids["scores"].items() if name in ("f_d", "accuracy")}
     _titled(console, title, _scores(overall, {}))
     if result["classes"]:
