@@ -81,12 +81,28 @@ def test_slopes_are_taken_along_their_own_axes(crossed: bool) -> None:
     inside[..., 2:-2, 2:-2] = 1
     error = gradient_error(ramp, torch.zeros_like(ramp), inside, crossed)
     slope = sum(x * x / (x * x + y * y) for x in range(-2, 3) for y in range(-2, 3) if (x, y) != (0, 0))
-    assert_close(error, torch.tensor(0.0 if crossed else 2 * slope**2))
+    assert_close(error, torch.tensor(0.0 if crossed else slope**2))
 
 
 def test_a_constant_error_has_no_slope_even_at_the_border() -> None:
     true = torch.randn(1, 2, 8, 8)
     assert_close(gradient_error(true + 1, true, torch.ones(1, 1, 8, 8)), torch.tensor(0.0))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_crossed_slopes_cost_what_the_released_code_charges(share: float) -> None:
+    """Its formula, pixel by pixel: slopes of both maps by a 5x5 kernel, zeros beyond the border, the mask counted twice."""
+    torch.manual_seed(0)
+    true, predicted = torch.randn(2, 2, 9, 7), torch.randn(2, 2, 9, 7)
+    inside = (torch.rand(2, 1, 9, 7) < share).float()
+    error = torch.nn.functional.pad(predicted - true, (2, 2, 2, 2))
+    slopes = torch.zeros_like(true)
+    for down in range(-2, 3):
+        for right in range(-2, 3):
+            moved = error[..., 2 + down : 11 + down, 2 + right : 9 + right] / max(down**2 + right**2, 1)
+            slopes += moved * torch.tensor([down, right])[:, None, None]  # x down, y to the right: crossed
+    expected = (inside * slopes**2).sum() / (2 * inside.sum() + 1e-8)
+    assert_close(gradient_error(predicted, true, inside, crossed=True), expected)
 
 
 def test_hv_maps_have_a_gradient_term_and_weights_scale() -> None:

@@ -3,6 +3,7 @@
 from itertools import product
 
 import pytest
+import released_forward
 import torch
 from torch.testing import assert_close
 
@@ -85,6 +86,24 @@ def test_maps_are_as_large_as_published(preset: str, mode: Mode, side: int, maps
     shapes = {name: tuple(found.shape) for name, found in outputs.items()}
     assert shapes == {"nuclei": (1, 2, maps, maps), "field": (1, 2, maps, maps), "type": (1, 5, maps, maps)}
     assert settings.output_px(side) == maps
+
+
+@pytest.mark.parametrize(("mode", "side"), [("fast", 120), ("original", 214)])
+def test_what_it_says_is_what_the_published_forward_pass_says(mode: Mode, side: int) -> None:
+    torch.manual_seed(0)
+    network = PublishedHoVerNet(4, width=8, mode=mode).double().eval()
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):  # ones that have seen something, so that none is overlooked
+            torch.nn.init.uniform_(layer.weight, 0.5, 1.5)
+            torch.nn.init.normal_(layer.bias)
+            torch.nn.init.normal_(layer.running_mean, 0, 0.3)
+            torch.nn.init.uniform_(layer.running_var, 0.5, 2)
+    image = torch.randint(0, 256, (1, 3, side, side)).double()
+    with torch.no_grad():
+        found, expected = network(image), released_forward.forward(network.state_dict(), image, mode)
+    for name, branch in (("type", "tp"), ("nuclei", "np"), ("field", "hv")):
+        assert expected[branch].std() > 0.1
+        assert_close(found[name], expected[branch])
 
 
 @pytest.mark.parametrize("unit", ["bottleneck", "basic"])

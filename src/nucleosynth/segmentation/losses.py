@@ -2,8 +2,8 @@
 
 Graham et al., HoVer-Net, Medical Image Analysis 2019. The released PyTorch code weighs all terms 1 (the paper doubles
 the field's). Departures: pixels of unknown type are in neither type term; the slope of the horizontal map is taken
-along x and of the vertical one along y (the released code crosses them: `crossed_gradients`); offsets are compared
-inside nuclei alone, as they mean nothing outside.
+along x and of the vertical one along y, and beyond the border an error goes on as it is (the released code crosses the
+axes and puts zeros there: `crossed_gradients`); offsets are compared inside nuclei alone, as they mean nothing outside.
 """
 
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ class LossWeights(Settings):
     type_dice: float = Field(1.0, ge=0)
     """Overlap of each type and of background."""
     crossed_gradients: bool = False
-    """Take the HV slopes along the crossed axes, as the released code does."""
+    """Take the HV slopes as the released code does: along the crossed axes, with zeros beyond the border."""
 
 
 def losses(outputs: Mapping[str, Tensor], batch: Mapping[str, Tensor], weights: LossWeights) -> dict[str, Tensor]:
@@ -84,14 +84,15 @@ def offset_error(predicted: Tensor, true: Tensor, inside: Tensor) -> Tensor:
 
 
 def gradient_error(predicted: Tensor, true: Tensor, inside: Tensor, crossed: bool = False) -> Tensor:
-    """Mean squared error of the slopes of HV maps (b 2 h w) where `inside` (b 1 h w) is 1; 0 where none is.
+    """Mean squared error of the slopes of HV maps (b 2 h w), over both and where `inside` (b 1 h w) is 1; 0 where none is.
 
-    The slope of channel 0 (x) is taken along x and of channel 1 along y, the other way round if `crossed`.
+    The slope of channel 0 (x) is taken along x and of channel 1 along y, and the error goes on beyond the border. If
+    `crossed`, as the released code has it: the other way round, and zeros beyond the border.
     """
     reach = torch.arange(-2, 3, dtype=predicted.dtype, device=predicted.device)
     square = reach[None] ** 2 + reach[:, None] ** 2
     along_x = reach[None] / square.clamp(min=1)  # the released 5x5 Sobel kernel
     kernels = torch.stack([along_x.T, along_x] if crossed else [along_x, along_x.T])[:, None]
-    error = functional.pad(predicted - true, (2, 2, 2, 2), mode="replicate")
+    error = functional.pad(predicted - true, (2, 2, 2, 2), mode="constant" if crossed else "replicate")
     slope = functional.conv2d(error, kernels, groups=2)
-    return (slope**2 * inside).sum() / inside.sum().clamp(min=1)
+    return (slope**2 * inside).sum() / (2 * inside.sum()).clamp(min=1)
