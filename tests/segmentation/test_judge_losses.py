@@ -91,7 +91,7 @@ def test_a_constant_error_has_no_slope_even_at_the_border() -> None:
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
 def test_crossed_slopes_cost_what_the_released_code_charges(share: float) -> None:
-    """Its formula, pixel by pixel: slopes of both maps by a 5x5 kernel, zeros beyond the border, the mask counted twice."""
+    """Its formula: slopes of both maps by a 5x5 kernel, zeros beyond the border, the mask counted twice."""
     torch.manual_seed(0)
     true, predicted = torch.randn(2, 2, 9, 7), torch.randn(2, 2, 9, 7)
     inside = (torch.rand(2, 1, 9, 7) < share).float()

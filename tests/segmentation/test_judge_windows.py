@@ -1,6 +1,8 @@
 """Training windows: labels stay where their nuclei are, drawing is fair, targets are exact."""
 
 from collections.abc import Callable
+from itertools import permutations
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from scipy.ndimage import maximum_filter, minimum_filter
 
 from nucleosynth.conditions.structure import UNKNOWN
 from nucleosynth.sample import Sample, transform_array
+from nucleosynth.segmentation import augment
 from nucleosynth.segmentation.augment import (
     CLASSIC,
     NONE,
@@ -161,17 +164,60 @@ def test_the_plain_baseline_is_random_windows_alone(discs: Callable[..., Sample]
     assert len(corners) > 15
 
 
-def test_the_released_augmentation_spares_no_window_but_by_a_blur_too_weak_to_see(discs: Callable[..., Sample]) -> None:
-    image = discs(0).image
-    still = {"hue": 0, "saturation": 0, "brightness": 0, "contrast": 0}
-    spared = []
+QUIET = {"hue": 0, "saturation": 0, "brightness": 0, "contrast": 0}
+
+
+def test_how_many_windows_are_neither_blurred_nor_noisy() -> None:
+    """A quarter; in the released way those whose kernel is of 1 px, (1/9 + 1/3) / 3 of all."""
+    image = np.random.default_rng(9).integers(40, 215, (24, 24, 3), dtype=np.uint8)
+    for settings, share in ((CLASSIC, 0.25), (RELEASED, 4 / 27)):
+        quiet = settings.model_copy(update={**QUIET, "blur_px": 3.0, "noise": 60.0})  # never too weak to see
+        rng = np.random.default_rng(0)
+        spared = np.mean([np.array_equal(recolour(image, quiet, rng), image) for _ in range(1500)])
+        assert abs(spared - share) < 0.035  # 3 standard deviations
+
+
+def test_the_released_way_blurs_along_single_axes_and_makes_grey_noise() -> None:
+    quiet = RELEASED.model_copy(update=QUIET)
+    dot = np.zeros((15, 15, 3), np.uint8)
+    dot[7, 7] = 255
+    flat = np.full((15, 15, 3), 128, np.uint8)
+    extents, kinds = set(), set()
+    for seed in range(300):
+        seen = recolour(dot, quiet, np.random.default_rng(seed))[..., 0] > 0
+        change = recolour(flat, quiet, np.random.default_rng(seed)).astype(int) - 128
+        if change.any():
+            kinds.add(bool((change == change[..., :1]).all()))
+        elif seen.any():
+            extents.add((int(seen.any(axis=1).sum()), int(seen.any(axis=0).sum())))
+    assert extents == {(high, wide) for high in (1, 3, 5) for wide in (1, 3, 5)}
+    assert kinds == {True, False}
+
+
+def test_the_released_way_has_no_order_of_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[int] = []
+
+    def step(k: int) -> Callable[..., Any]:
+        return lambda colour, *_: order.append(k) or colour
+
+    monkeypatch.setattr(augment, "COLOUR_STEPS", tuple(map(step, range(4))))
+    orders: dict[bool, set[tuple[int, ...]]] = {True: set(), False: set()}
     for settings in (CLASSIC, RELEASED):
-        quiet = settings.model_copy(update=still)
-        spared.append(
-            sum(np.array_equal(recolour(image, quiet, np.random.default_rng(seed)), image) for seed in range(60))
-        )
-    assert spared[0] > 60 / 4
-    assert spared[1] < 60 / 6
+        for seed in range(200):
+            order.clear()
+            recolour(np.zeros((4, 4, 3), np.uint8), settings, np.random.default_rng(seed))
+            orders[settings.released].add(tuple(order))
+    assert orders == {False: {(0, 1, 2, 3)}, True: set(permutations(range(4)))}
+
+
+def test_a_window_is_moved_by_a_share_of_its_side() -> None:
+    moving = Augmentation(
+        affine_share=1, symmetries=False, scale=0, shear_degrees=0, rotation_degrees=0, translation=0.05
+    )
+    rng = np.random.default_rng(0)
+    shifts = np.array([sampling((80, 80), 80, moving, rng)[:, 2] for _ in range(400)])
+    assert 3.8 < np.abs(shifts).max() <= 4
+    assert np.abs(shifts.mean(axis=0)).max() < 0.4
 
 
 def test_maps_smaller_than_the_window_are_its_middle(discs: Callable[..., Sample]) -> None:

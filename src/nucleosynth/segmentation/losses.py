@@ -84,7 +84,7 @@ def offset_error(predicted: Tensor, true: Tensor, inside: Tensor) -> Tensor:
 
 
 def gradient_error(predicted: Tensor, true: Tensor, inside: Tensor, crossed: bool = False) -> Tensor:
-    """Mean squared error of the slopes of HV maps (b 2 h w), over both and where `inside` (b 1 h w) is 1; 0 where none is.
+    """Mean squared error of the slopes of both HV maps (b 2 h w) where `inside` (b 1 h w) is 1; 0 where none is.
 
     The slope of channel 0 (x) is taken along x and of channel 1 along y, and the error goes on beyond the border. If
     `crossed`, as the released code has it: the other way round, and zeros beyond the border.
