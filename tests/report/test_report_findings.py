@@ -160,6 +160,7 @@ def test_equal_compute_stands_beside_what_it_controls() -> None:
     (sentence,) = findings.controls(study)
     for name in ("real+jointflow", "real@jointflow"):
         assert words.number(study.score(name, 1.0, "pq").mean) in sentence
+    assert sentence.startswith("judges of real@jointflow take, on real tiles alone, as many further steps as ")
     assert "fitting jointflow and making all its pairs would have bought, 800 in all" in sentence
     assert "daff" not in sentence
     assert not list(findings.controls(faked.results(None, ("real", "real@jointflow"))))

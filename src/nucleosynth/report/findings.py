@@ -90,7 +90,7 @@ def controls(results: Results) -> Iterator[str]:
             given, *others = (number(results.score(arm.name, fraction, primary.name).mean) for arm in (control, *arms))
             beside = ", ".join(f"{arm.label} {mean}" for arm, mean in zip(arms, others, strict=True))
             yield (
-                f"{_at(fraction, results)}{control.label}: its judges take, on real tiles alone, as many further "
+                f"{_at(fraction, results)}judges of {control.label} take, on real tiles alone, as many further "
                 f"steps as {_compute(control, results)} would have bought, "
                 f"{_steps(results.judged(control.name, fraction))} in all, and reach {given} {primary.label}; {beside}."
             )
