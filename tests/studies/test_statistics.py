@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_rel
 
-from nucleosynth.studies.statistics import holm, paired, spread_within, summary
+from nucleosynth.report.holm import holm
+from nucleosynth.studies.statistics import paired, spread_within, summary
 
 
 def test_mean_and_spread_by_hand() -> None:

@@ -5,6 +5,7 @@ from itertools import product
 
 import numpy as np
 
+from nucleosynth.report.holm import holm
 from nucleosynth.report.results import Comparison, Enough, Judgement, Metric, Score
 from nucleosynth.studies import statistics
 from nucleosynth.studies.arms import Arm
@@ -103,7 +104,7 @@ def _folds(judged: Sequence[Judgement]) -> int:
 
 
 def _corrected(found: Sequence[Comparison]) -> list[Comparison]:
-    corrected = statistics.holm([each.p for each in found])
+    corrected = holm([each.p for each in found])
     return [each.model_copy(update={"p_corrected": p}) for each, p in zip(found, corrected, strict=True)]
 
 

@@ -93,22 +93,6 @@ def paired(values: Values, reference: Values, folds: int = 1, test_share: float 
     return Difference(each, mean, sd, mean - margin, mean + margin, p, n)
 
 
-def holm(p: Values) -> tuple[float | None, ...]:
-    """The p values corrected for their number; None stays None and does not count.
-
-    Example:
-        >>> holm([0.01, None, 0.04, 0.03])
-        (0.03, None, 0.06, 0.06)
-    """
-    order = sorted((value, k) for k, value in enumerate(p) if value is not None)
-    corrected: list[float | None] = [None] * len(p)
-    largest = 0.0
-    for rank, (value, k) in enumerate(order):
-        largest = max(largest, min((len(order) - rank) * value, 1.0))
-        corrected[k] = largest
-    return tuple(corrected)
-
-
 def _whole_folds(values: Values, folds: int) -> list[list[float]]:
     """The values of each fold in which all are defined."""
     assert len(values) % folds == 0, "every fold has the same seeds"
