@@ -186,14 +186,14 @@ CATALOG: dict[Kind, tuple[Entry, ...]] = {
         Entry(
             "resnet50",
             "encoders.torchvision:load_resnet50",
-            "pooled features of ResNet-50 trained on ImageNet; weights from the torch hub cache or a file",
+            "pooled features of ResNet-50 trained on ImageNet; cached, a file, or resnet50:download",
             "He et al., Deep residual learning, CVPR 2016",
             "BSD-3-Clause",
         ),
         Entry(
             "inception",
             "encoders.inception:load",
-            "Inception-v3 of FID and IS: torch-fidelity's weights, from the torch hub cache or a file",
+            "Inception-v3 of FID and IS: torch-fidelity's weights, cached, a file, or inception:download",
             "Szegedy et al., Rethinking the Inception architecture, CVPR 2016",
             "Apache-2.0",
         ),
@@ -212,7 +212,7 @@ CATALOG: dict[Kind, tuple[Entry, ...]] = {
         Entry(
             "torchvision",
             "encoders.torchvision:load",
-            "any classifier of torchvision: torchvision:ARCHITECTURE[:FILE]",
+            "any classifier of torchvision: torchvision:ARCHITECTURE[:FILE or download]",
         ),
         Entry("onnx", "encoders.onnx:load", "a network in an ONNX file, its normalisation in FILE.json: onnx:FILE"),
     ),
@@ -259,7 +259,7 @@ CATALOG: dict[Kind, tuple[Entry, ...]] = {
         Entry(
             "separation",
             "metrics.separation:separation",
-            "mDice of nuclei told apart on perfect maps, by three algorithms",
+            "mDice of nuclei told apart on perfect maps, by three algorithms; run by benchmarks/separation.py",
             "Min et al., CoSyn, ECCV 2024",
         ),
         Entry(

@@ -1,6 +1,8 @@
 """Weights are tensors by name, whichever file they came from, and a file of them can run no code."""
 
+from http.client import IncompleteRead
 from pathlib import Path
+from urllib.error import URLError
 
 import pytest
 import torch
@@ -8,9 +10,11 @@ from numpy.testing import assert_array_equal
 from safetensors.torch import save_file
 from torch import nn
 
-from nucleosynth.encoders.weights import digest_of, fill, read_weights
+from nucleosynth.encoders.encoder import load
+from nucleosynth.encoders.weights import digest_of, download, fill, read_weights
 from nucleosynth.errors import UserError
 
+URL = "https://weights.example/w-0123abcd.safetensors"
 TENSORS = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.ones(2)}
 
 
@@ -58,3 +62,62 @@ def test_a_network_takes_exactly_its_own_finite_weights() -> None:
     ):
         with pytest.raises(UserError, match=rf"{words}(.|\n)*here"):
             fill(network, weights, "a line", "here")
+
+
+def test_a_download_is_into_the_cache_and_only_where_the_file_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def fetch(url: str, place: str, hash_prefix: str, **_: bool) -> None:
+        asked.append((url, hash_prefix))
+        save_file(TENSORS, place)
+
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", fetch)
+    for _ in range(2):
+        assert download(URL, "0123abcd") == tmp_path / "hub" / "checkpoints" / "w-0123abcd.safetensors"
+    assert asked == [(URL, "0123abcd")]
+
+
+def test_a_download_of_another_hash_is_refused_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    save_file(TENSORS, tmp_path / "w-0123abcd.safetensors")
+    with pytest.raises(UserError, match=r"the download failed(.|\n)*invalid hash value"):
+        download((tmp_path / "w-0123abcd.safetensors").as_uri(), "0123abcd")
+    assert list((tmp_path / "checkpoints").iterdir()) == []
+
+
+@pytest.mark.parametrize("error", [URLError("no route"), OSError("disk full"), IncompleteRead(b"")])
+def test_a_download_that_fails_names_url_and_place(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", fail)
+    with pytest.raises(UserError, match="the download failed") as caught:
+        download(URL, "0123abcd")
+    assert caught.value.expected.startswith(URL)
+    assert caught.value.where == str(tmp_path / "checkpoints" / "w-0123abcd.safetensors")
+
+
+def test_published_weights_are_downloaded_where_that_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def fetch(url: str, _: str, hash_prefix: str, **__: bool) -> None:
+        asked.append((url.rpartition("/")[2], hash_prefix))
+        raise URLError("no route")
+
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", fetch)
+    for spec in ("inception:download", "resnet50:download", "torchvision:resnet18:download"):
+        with pytest.raises(UserError, match="the download failed"):
+            load(spec)
+    files = ("weights-inception-2015-12-05-6726825d.pth", "resnet50-0676ba61.pth", "resnet18-f37072fd.pth")
+    assert asked == [(file, file[-12:-4]) for file in files]

@@ -137,4 +137,4 @@ def test_the_published_names_are_of_the_published_weights_alone() -> None:
     scores = ("fd", "kid", "is", "fd_infinity", "recall", "fsd")
     assert [title(name, "inception") for name in scores] == ["FID", "KID", "IS", "FID-infinity", "recall", "FSD"]
     assert title("fd", "inception(0123)") == "FD-inception(0123)"
-    assert [title(name, "x") for name in scores] == ["FD-x", "KD-x", "IS-x", "FD-infinity-x", "recall-x", "FSD"]
+    assert [title(name, "x") for name in scores] == ["FD-x", "KID-x", "IS-x", "FD-infinity-x", "recall-x", "FSD"]

@@ -15,8 +15,11 @@ from nucleosynth.encoders.encoder import load
 from nucleosynth.encoders.texture import Texture
 from nucleosynth.errors import UserError
 from nucleosynth.formats.folder import write
+from nucleosynth.metrics.counts import class_counts, count_distances
+from nucleosynth.metrics.distribution import HELD
 from nucleosynth.metrics.frechet import frechet_distance
 from nucleosynth.metrics.proportions import class_proportions, fsd
+from nucleosynth.metrics.shapes import DENSITY, FEATURES, Label, shape_distances
 
 ONE, OTHER = "phantom:tiles=12&size=64&sources=12", "phantom:tiles=14&size=64&seed=5&sources=2"
 
@@ -56,9 +59,9 @@ def test_tiles_of_other_sizes_and_resolutions_are_brought_together(tmp_path: Pat
     write_store((replace(tile, mpp=0.25) for tile in read("phantom:tiles=3&size=128")), Path(fine), overwrite=False)
     found = compare(fine, OTHER, metrics=("kid",), draws=0)
     assert (found["side_px"], found["mpp"]) == (64, 0.5)
-    assert found["scores"]["KD-texture-1"]["real"] == 3
+    assert found["scores"]["KID-texture-1"]["real"] == 3
     found = compare(fine, OTHER, metrics=("kid",), draws=0, size=32, n=9)
-    assert [found["scores"]["KD-texture-1"][side] for side in ("real", "synthetic")] == [9, 9]
+    assert [found["scores"]["KID-texture-1"][side] for side in ("real", "synthetic")] == [9, 9]
 
 
 def test_windows_are_drawn_by_the_seed() -> None:
@@ -112,6 +115,50 @@ def test_the_command_line_prints_a_table_and_says_what_is_biased(capsys: pytest.
     said = capsys.readouterr()
     assert "12 real and 14 synthetic windows of 64 px at 0.5 um per px" in said.out
     assert "FD-texture-1" in said.out
-    assert "KD-texture-1" in said.out
+    assert "KID-texture-1" in said.out
     assert "biased upwards" in said.err
     assert "weights: embedded, no weights" in said.err
+
+
+def test_nuclei_are_compared_class_by_class(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one, other = (f"phantom:tiles=8&size=96&sources=8&seed={seed}" for seed in (0, 7))
+    found = compare(one, other, metrics=("shapes", "counts"), json=tmp_path / "found.json")
+    assert json.loads((tmp_path / "found.json").read_text()) == found
+    assert found["scores"] == {}
+    tiles = [list(read(data)) for data in (one, other)]
+    labels = [[Label(s.instances, s.classes, 0.5) for s in part] for part in tiles]
+    names = tiles[0][0].class_names
+    groups = np.arange(8)
+    distances = shape_distances(labels[0], labels[1], names, groups=groups)
+    area = found["shapes"]["all"]["area_um2"]
+    assert area == {"distance": distances["all.area_um2"], "floor": distances["all.area_um2.floor"]}
+    assert list(found["shapes"]) == ["all", *names]
+    assert list(found["shapes"][names[0]]) == [*FEATURES, DENSITY]
+    counts = count_distances(*(class_counts([s.classes for s in part], len(names)) for part in tiles), names)
+    assert list(found["counts"]) == ["mix", "all", *names]
+    assert {name: each["distance"] for name, each in found["counts"].items()} == {
+        name: counts[name] for name in found["counts"]
+    }
+    said = capsys.readouterr().out
+    assert f"{area['distance']:.3g} ({area['floor']:.3g})" in said
+    assert "Total variation of class counts" in said
+
+
+def test_shapes_need_a_resolution_and_counts_do_not(tmp_path: Path) -> None:
+    write_store((replace(tile, mpp=None) for tile in read(ONE)), tmp_path / "plain", overwrite=False)
+    plain = str(tmp_path / "plain")
+    with pytest.raises(UserError, match=r"unknown resolution(.|\n)*--source-mpp"):
+        compare(plain, plain, metrics=("shapes",))
+    assert compare(plain, plain, metrics=("counts",))["counts"]["mix"]["distance"] == 0
+    assert compare(plain, plain, metrics=("shapes",), source_mpp=0.5, mpp=0.5)["shapes"]["all"]["area_um2"]
+
+
+def test_every_interval_says_how_it_was_made_and_how_often_it_holds() -> None:
+    scores = compare(ONE, OTHER, metrics=("prdc", "fsd"), draws=4)["scores"]
+    assert {each["interval"] for each in scores.values()} == {"delete-half"}
+    assert {name.partition("-")[0]: each["holds"] for name, each in scores.items()} == {
+        **{name: HELD[name] for name in ("precision", "recall", "density", "coverage")},
+        "FSD": HELD["fsd"],
+    }
+    without = compare(ONE, OTHER, metrics=("fsd",), draws=0)["scores"]["FSD"]
+    assert (without["interval"], without["holds"]) == (None, None)

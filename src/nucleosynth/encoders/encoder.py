@@ -1,7 +1,8 @@
 """An encoder turns tiles into features: NumPy in, NumPy out, whatever network is inside.
 
 Named on the command line as in the catalog, with what it is made of after colons: "texture", "resnet50:weights.pth",
-"timm:convnext_tiny:weights.safetensors", "clip:ViT-B-32:weights.safetensors", "onnx:network.onnx".
+"timm:convnext_tiny:weights.safetensors", "clip:ViT-B-32:weights.safetensors", "onnx:network.onnx". The word "download"
+in the place of a file fetches published weights: "inception:download", "torchvision:resnet50:download".
 """
 
 from typing import Protocol, cast

@@ -15,22 +15,27 @@ import torch
 from torch import Tensor, nn
 
 from nucleosynth.encoders.network import Network, missing
-from nucleosynth.encoders.weights import digest_of, fitting, read_weights
+from nucleosynth.encoders.weights import DOWNLOAD, digest_of, download, fitting, place_of, read_weights
 
 FILE = "weights-inception-2015-12-05-6726825d.pth"
 URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{FILE}"
 PUBLISHED = "6726825d"
 """How the SHA-256 of the published file begins, as its name says."""
-MEND = f"put the file of {URL} there, or give its place: --encoder inception:FILE"
+MEND = f"take --encoder inception:{DOWNLOAD}, put the file of {URL} there, or give its place: --encoder inception:FILE"
 
 
 def load(where: str = "") -> Network:
     """The encoder with the weights of a file, or with the published ones where torch hub keeps them.
 
+    "download" in the place of the file fetches them there first.
+
     Raises:
-        UserError: no such file, one that is broken, holds more than tensors, or does not fit the network.
+        UserError: no such file, a download that failed, a file that is broken, holds more than tensors, or does not fit
+            the network.
     """
-    path = Path(where).expanduser() if where else Path(torch.hub.get_dir()) / "checkpoints" / FILE
+    path = Path(where).expanduser() if where not in ("", DOWNLOAD) else place_of(URL)
+    if where == DOWNLOAD:
+        download(URL, PUBLISHED)
     if not where and not path.is_file():
         raise missing("inception", str(path), "it is not there", MEND)
     weights = read_weights(path, MEND)

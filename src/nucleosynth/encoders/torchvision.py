@@ -1,22 +1,22 @@
 """Torchvision's classifiers, with ImageNet's weights or those of any file: what comes before their last layer.
 
 `torchvision:ARCHITECTURE[:FILE]`, with `resnet50` for torchvision:resnet50, whose 2048 features NuDiff clusters windows
-by (He et al., "Deep residual learning for image recognition", CVPR 2016). Nothing is downloaded: the weights are looked
-for where torchvision keeps them, or given as a file, safetensors or a state dict (.pth). A tile is resized to the side
-that torchvision crops for these weights. The last layer may be missing in the file, or have other classes.
+by (He et al., "Deep residual learning for image recognition", CVPR 2016). The weights are looked for where torchvision
+keeps them, or given as a file, safetensors or a state dict (.pth); they are downloaded only where the word "download"
+stands in its place. A tile is resized to the side that torchvision crops for these weights. The last layer may be
+missing in the file, or have other classes.
 """
 
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 import torchvision.models
 from torch import Tensor, nn
 from torchvision.models import WeightsEnum, get_model, get_model_weights, list_models
 from torchvision.transforms import InterpolationMode
 
 from nucleosynth.encoders.network import Network, Preparation, missing
-from nucleosynth.encoders.weights import digest_of, fill, read_weights
+from nucleosynth.encoders.weights import DOWNLOAD, digest_of, download, fill, place_of, read_weights
 from nucleosynth.errors import UserError, unknown_name
 
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -27,11 +27,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 
 def load(where: str = "") -> Network:
-    """The encoder of ARCHITECTURE[:FILE]; without a file the weights of torch hub's cache.
+    """The encoder of ARCHITECTURE[:FILE]; without a file the weights of torch hub's cache, "download" fetches them.
 
     Raises:
-        UserError: an unknown architecture, weights that are not there, are broken, hold more than tensors, or do not
-            fit the network.
+        UserError: an unknown architecture, a download that failed, weights that are not there, are broken, hold more
+            than tensors, or do not fit the network.
     """
     architecture, _, file = where.partition(":")
     return _loaded(architecture, file, f"torchvision:{architecture}")
@@ -51,7 +51,7 @@ def _loaded(architecture: str, file: str, name: str) -> Network:
     if architecture not in known:
         raise unknown_name("architecture of torchvision", architecture, known, "--encoder torchvision:ARCHITECTURE")
     published = list(get_model_weights(architecture))
-    path = Path(file).expanduser() if file else _cached([entry.url for entry in published], name)
+    path = _place(file, [entry.url for entry in published], name)
     mend = f"take the file of {published[0].url}, or save network.state_dict()"
     weights = read_weights(path, mend)
     network = get_model(architecture, weights=None, **OPTIONS.get(architecture, {}))
@@ -84,10 +84,14 @@ def _prepared_for(entry: WeightsEnum) -> Preparation:
     return Preparation(crop.crop_size[0], tuple(crop.mean), tuple(crop.std), mode)
 
 
-def _cached(urls: list[str], name: str) -> Path:
-    """The first file of these that is in torch hub's cache."""
-    folder = Path(torch.hub.get_dir()) / "checkpoints"
-    paths = [folder / url.rpartition("/")[2] for url in urls]
+def _place(file: str, urls: list[str], name: str) -> Path:
+    """The file, the first one downloaded, or the first of these that is in torch hub's cache."""
+    if file == DOWNLOAD:
+        # torchvision's files end in the first digits of their hash: resnet50-0676ba61.pth
+        return download(urls[0], Path(urls[0]).stem.rpartition("-")[2])
+    if file:
+        return Path(file).expanduser()
+    paths = [place_of(url) for url in urls]
     for path in paths:
         if path.is_file():
             return path
@@ -95,5 +99,5 @@ def _cached(urls: list[str], name: str) -> Path:
         name,
         " or ".join(str(path) for path in paths),
         "none is there",
-        f"put the file of {urls[0]} there, or give its place: --encoder {name}:FILE",
+        f"take --encoder {name}:{DOWNLOAD}, put the file of {urls[0]} there, or give its place: --encoder {name}:FILE",
     )

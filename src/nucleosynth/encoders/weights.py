@@ -1,7 +1,8 @@
 """Files of weights: tensors by name, from safetensors or from what torch.save wrote, and nothing that could run code.
 
 A file is read whole before any network sees it, and known by its tensors, not by its name: the same weights have the
-same digest whichever kind of file they came from.
+same digest whichever kind of file they came from. Nothing is downloaded but by `download`, which is called where a
+user asked for it.
 """
 
 import pickle
@@ -9,6 +10,7 @@ import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,8 @@ BROKEN = (
 """What the two parsers raise at a file that is not whole."""
 WRAPPERS = ("state_dict", "desc", "model", "model_state_dict")
 """Names under which training programs keep the tensors beside other things; "desc" is HoVer-Net's."""
+DOWNLOAD = "download"
+"""In the place of a file: fetch the published weights, if torch hub's cache does not have them."""
 PREFIX = "module."
 """What torch's parallel wrappers put before every name."""
 
@@ -54,6 +58,36 @@ def read_weights(path: Path, mend: str = "") -> dict[str, Tensor]:
         raise _no_weights(path, _described(found), mend)
     prefixed = all(key.startswith(PREFIX) for key in found)
     return {key.removeprefix(PREFIX) if prefixed else key: value for key, value in found.items()}
+
+
+def place_of(url: str) -> Path:
+    """Where torch hub's cache keeps the file of a URL, which need not be there."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+
+
+def download(url: str, hash_prefix: str) -> Path:
+    """The file of a URL in torch hub's cache, fetched if it is not there; of what is fetched the SHA-256 is checked.
+
+    hash_prefix: how it begins, in hex digits. A file that is there already is taken as it is. What breaks off leaves
+    nothing behind.
+
+    Raises:
+        UserError: no connection, a file whose hash differs, or a folder that cannot be written.
+    """
+    path = place_of(url)
+    if not path.is_file():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(url, str(path), hash_prefix, progress=False)
+        except (OSError, RuntimeError, ValueError, HTTPException) as error:
+            raise UserError(
+                "the download failed",
+                expected=f"{url}, with a SHA-256 that begins with {hash_prefix}",
+                got=(str(error).splitlines() or [type(error).__name__])[0][:200],
+                where=str(path),
+                mend=f"fetch it elsewhere and put it there, or give its place instead of {DOWNLOAD!r}",
+            ) from error
+    return path
 
 
 def fill(network: nn.Module, weights: Mapping[str, Tensor], what: str, where: str, mend: str = "") -> None:

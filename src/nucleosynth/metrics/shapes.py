@@ -83,7 +83,7 @@ def statistics(labels: Iterable[Label], class_names: Sequence[str]) -> dict[str,
     "all" holds nuclei of unknown type too. NaN where there is none (or, for the sd, a single one). See `shapes`.
 
     Raises:
-        UserError: maps, classes or resolutions that cannot be measured, or a class name that is there twice or is "all".
+        UserError: maps, classes or resolutions that cannot be measured, or a class name that is there twice or "all".
     """
     check_names(class_names, (ALL,))
     tables = [measured(label, len(class_names)) for label in labels]
