@@ -18,8 +18,10 @@ from nucleosynth.run import Budget, Run
 from nucleosynth.sample import Sample
 from nucleosynth.segmentation import fit as fitting
 from nucleosynth.segmentation.augment import Window
-from nucleosynth.segmentation.fit import batches, fit, load
+from nucleosynth.segmentation.batches import batches
+from nucleosynth.segmentation.fit import fit
 from nucleosynth.segmentation.hovernet import HoVerNet
+from nucleosynth.segmentation.judge import load
 from nucleosynth.segmentation.losses import losses
 from nucleosynth.segmentation.predict import predict
 

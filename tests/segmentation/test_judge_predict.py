@@ -14,8 +14,8 @@ from nucleosynth.data.tiles import resample
 from nucleosynth.errors import UserError
 from nucleosynth.metrics import instance
 from nucleosynth.sample import Sample
-from nucleosynth.segmentation.fit import Judge
 from nucleosynth.segmentation.hovernet import HoVerNet, in_mode
+from nucleosynth.segmentation.judge import Judge
 from nucleosynth.segmentation.predict import ceiling, enlarge, predict, raw_maps
 from nucleosynth.segmentation.targets import targets
 

@@ -18,7 +18,8 @@ from nucleosynth.run import Budget, Run
 from nucleosynth.sample import Sample
 from nucleosynth.segmentation import fit as fitting
 from nucleosynth.segmentation.augment import NONE, Window
-from nucleosynth.segmentation.fit import Judge, batches, fit
+from nucleosynth.segmentation.batches import batches
+from nucleosynth.segmentation.fit import Judge, fit
 from nucleosynth.segmentation.hovernet import RELEASED_PHASES, HoVerNet
 from nucleosynth.segmentation.losses import losses
 from nucleosynth.segmentation.predict import predict
@@ -46,6 +47,15 @@ def test_the_released_phases_are_fifty_epochs_each() -> None:
     assert [frozen.rate(0), frozen.rate(2069), frozen.rate(2070)] == [1e-4, 1e-4, pytest.approx(1e-5)]
     assert [whole.rate(4140), whole.rate(12419), whole.rate(12420)] == [1e-4, 1e-4, pytest.approx(1e-5)]
     assert (frozen.phase.frozen, whole.phase.frozen) == (True, False)
+
+
+def test_the_released_preset_is_resnet50_with_the_released_ways() -> None:
+    mended, released = (HoVerNet.presets[name].model_dump() for name in ("resnet50", "released"))
+    assert (released["released_targets"], released["losses"]["crossed_gradients"]) == (True, True)
+    assert (released["augmentation"]["released"], released["augmentation"]["contrast"]) == (True, 0)
+    assert {key for key, value in mended.items() if value != released[key]} == {
+        *("released_targets", "losses", "augmentation")
+    }
 
 
 def test_every_step_is_in_one_phase() -> None:

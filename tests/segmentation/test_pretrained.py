@@ -17,8 +17,9 @@ from nucleosynth.config import resolve
 from nucleosynth.errors import UserError
 from nucleosynth.run import Budget
 from nucleosynth.sample import Sample
-from nucleosynth.segmentation.fit import fit, load_released
+from nucleosynth.segmentation.fit import check, fit
 from nucleosynth.segmentation.hovernet import HoVerNet, HoVerNetSettings, in_mode
+from nucleosynth.segmentation.judge import load_released
 from nucleosynth.segmentation.networks.published import PublishedHoVerNet
 from nucleosynth.segmentation.pretrained import MEAN, SPREAD, released, start
 
@@ -41,6 +42,12 @@ def as_released(network: PublishedHoVerNet, path: Path, prefix: str = "module.")
     state = {f"{prefix}{key}": value for key, value in network.state_dict().items()}
     torch.save({"desc": {**state, f"{prefix}upsample2x.unpool_mat": torch.ones(2, 2)}}, path)
     return path
+
+
+def as_judge(network: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """The tensors of a judge's checkpoint, its optimiser's among them."""
+    state = {f"module.network.{key}": value for key, value in network.state_dict().items()}
+    return {**state, "optimiser.adamw.0.step": torch.ones(1)}
 
 
 @pytest.mark.parametrize("kind", ["tar", "plain", "safetensors"])
@@ -107,6 +114,45 @@ def test_weights_of_another_number_of_types_keep_all_but_the_last_layer(tmp_path
     assert facts["left"] == facts["fresh"] == ["decoder.tp.u0.conv.bias", "decoder.tp.u0.conv.weight"]
     assert_close(new.decoder["tp"].u0.conv.weight, head)
     assert_close(new.decoder["tp"].u1.conva.weight, old.decoder["tp"].u1.conva.weight)
+
+
+@pytest.mark.parametrize(("theirs", "ours"), [(0, 3), (4, 0)])
+@pytest.mark.parametrize("kind", ["released", "judge"])
+def test_a_type_decoder_that_one_side_lacks_starts_fresh_or_is_left(
+    tmp_path: Path, kind: str, theirs: int, ours: int
+) -> None:
+    old, new = network_of(theirs), network_of(ours, seed=1)
+    before = {key: value.clone() for key, value in new.state_dict().items()}
+    path = as_released(old, tmp_path / "weights.tar")
+    if kind == "judge":
+        path = tmp_path / "weights.safetensors"
+        save_file(as_judge(old), path)
+    facts = start(new, str(path), "bottleneck")
+    alone = sorted(key for key in (before if ours else old.state_dict()) if key.startswith("decoder.tp."))
+    told = [key for key in alone if not key.endswith("num_batches_tracked")] if ours else alone
+    assert len(told) > 50
+    assert (facts["fresh"], facts["left"]) == ((told, []) if ours else ([], told))
+    for key, value in new.state_dict().items():
+        assert_close(value, before[key] if key in alone else old.state_dict()[key])
+
+
+def test_a_compact_judge_of_other_types_keeps_all_but_the_last_layer(tmp_path: Path) -> None:
+    settings = HoVerNet.presets["tiny"].model_copy(update={"width": 8})
+    save_file(as_judge(HoVerNet.build(settings, 3)), tmp_path / "judge.safetensors")
+    for classes, fresh in ((3, []), (4, ["decoders.2.head.0.bias", "decoders.2.head.0.weight"])):
+        assert (
+            start(HoVerNet.build(settings, classes), str(tmp_path / "judge.safetensors"), "compact")["fresh"] == fresh
+        )
+
+
+def test_weights_of_another_width_are_refused_before_any_tile_is_read(tmp_path: Path) -> None:
+    path = as_released(network_of(4), tmp_path / "hovernet.tar")
+    check(NARROW.model_copy(update={"weights": str(path)}), Budget(steps=1), tmp_path / "run")
+    wide = NARROW.model_copy(update={"weights": str(path), "width": 16})
+    with pytest.raises(UserError, match="of shape") as refused:
+        check(wide, Budget(steps=1), tmp_path / "run")
+    assert refused.value.where == str(path)
+    assert not (tmp_path / "run").exists()
 
 
 def test_an_encoder_by_its_released_names(tmp_path: Path) -> None:

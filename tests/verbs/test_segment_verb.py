@@ -7,6 +7,7 @@ from typing import Any
 import cv2
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from nucleosynth import config
 from nucleosynth.cli import main
@@ -14,6 +15,7 @@ from nucleosynth.data import store
 from nucleosynth.data.reader import read
 from nucleosynth.run import Run
 from nucleosynth.segmentation.hovernet import HoVerNet, in_mode
+from nucleosynth.verbs import segment as verb
 
 CPU = ("--device", "cpu", "--precision", "32-true")
 DATA = "phantom:tiles=4&size=64&sources=4"
@@ -83,7 +85,7 @@ def test_synthetic_tiles_and_what_is_behind_them(work: Path) -> None:
     ("changes", "said"),
     [
         (["--preset", "resnet5"], "did you mean 'resnet50'"),
-        (["--preset", "tiny", "--mode", "fast"], "mode same for the compact network"),
+        (["--preset", "tiny", "--mode", "fast"], "add --preset resnet50"),
         (["--augmentation", "clasic"], "did you mean 'classic'"),
         (["--set", "widht=3"], "did you mean 'width'"),
         (["--weights", "absent.tar"], "no weights"),
@@ -96,7 +98,25 @@ def test_what_cannot_be_is_said_before_any_work(
 ) -> None:
     assert main([*FIT, *SMALL, *changes]) == 2
     assert said in capsys.readouterr().err
-    assert not (work / "judge" / "run.json").exists()
+    assert not (work / "judge").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (["--minutes", "1", "--preset", "resnet34"], "counts its steps"),
+        (["--steps", "1", "--weights", "absent.tar"], "no weights"),
+        (["--steps", "1", "--weights", "other.safetensors"], "do not fit"),
+    ],
+)
+def test_budget_and_weights_are_looked_at_before_any_tile(
+    work: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, changes: list[str], said: str
+) -> None:
+    save_file({"a": torch.ones(1)}, work / "other.safetensors")
+    monkeypatch.setattr(verb, "training_tiles", lambda *_: pytest.fail("tiles were read"))
+    assert main(["segment", "fit", "--data", DATA, "--run", "judge", *CPU, *changes]) == 2
+    assert said in capsys.readouterr().err
+    assert not (work / "judge").exists()
 
 
 def test_a_published_preset_wants_its_steps_stated(capsys: pytest.CaptureFixture[str]) -> None:

@@ -66,8 +66,8 @@ class Augmentation(Settings):
 NONE = Augmentation(symmetries=False, affine_share=0, blur_px=0, noise=0, hue=0, saturation=0, brightness=0, contrast=0)
 """Random windows alone."""
 CLASSIC = Augmentation()
-"""The published kinds of change, milder: half of the windows keep their shape, a quarter is neither blurred nor noisy, so
-that short trainings see sharp ones."""
+"""The published kinds of change, milder: half of the windows keep their shape and a quarter its sharpness, so that
+short trainings see such ones."""
 RELEASED = Augmentation(affine_share=1, always=True, released=True, noise=0.05 * 255)
 """As the released code draws them (about 15 % of windows get a kernel of 1 px), but for the module's departures."""
 AUGMENTATIONS: Mapping[str, Augmentation] = {"none": NONE, "classic": CLASSIC, "released": RELEASED}
@@ -177,7 +177,7 @@ def _brightness(colour: Colour, settings: Augmentation, rng: np.random.Generator
 
 def _contrast(colour: Colour, settings: Augmentation, rng: np.random.Generator) -> Colour:
     mean = colour.mean(axis=(0, 1))
-    return mean + (colour - mean) * np.float32(1 + _draw(settings.contrast, rng))
+    return np.asarray(mean + (colour - mean) * np.float32(1 + _draw(settings.contrast, rng)), np.float32)
 
 
 COLOUR_STEPS = (_hue, _saturation, _brightness, _contrast)

@@ -5,53 +5,32 @@ place of real windows, they do not add updates. Windows are drawn by (seed, step
 uninterrupted one, and two arms of one seed differ in their tiles alone.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import nn
 
-from nucleosynth.data.classes import numbered_names
-from nucleosynth.data.tiles import resample
-from nucleosynth.encoders.weights import digest_of, fill
 from nucleosynth.errors import UserError
 from nucleosynth.progress import say
 from nucleosynth.run import Budget, Run, RunRecord, TrainingSource, now, versions
 from nucleosynth.sample import Sample
-from nucleosynth.seeds import generator_of, seed_of
+from nucleosynth.seeds import seed_of
 from nucleosynth.segmentation import pretrained
-from nucleosynth.segmentation.augment import Window, draw
-from nucleosynth.segmentation.hovernet import HoVerNet, HoVerNetSettings, in_mode
+from nucleosynth.segmentation.batches import Batch, batches, windows_of
+from nucleosynth.segmentation.hovernet import HoVerNet, HoVerNetSettings
+from nucleosynth.segmentation.judge import METHOD, STAGE, Judge
 from nucleosynth.segmentation.losses import losses
 from nucleosynth.segmentation.networks.published import PublishedHoVerNet
 from nucleosynth.segmentation.schedule import place, rate, timetable
-from nucleosynth.segmentation.targets import targets
 from nucleosynth.training import checkpoint
 from nucleosynth.training.checkpoint import Moment
 from nucleosynth.training.device import fabric_for
 from nucleosynth.training.loop import train
 
-METHOD, STAGE = "hovernet", "judge"
-Batch = dict[str, Tensor]
-
-
-@dataclass(frozen=True)
-class Judge:
-    """A trained network, ready to predict (see predict.py). `network` is set up by `fabric` and in evaluation mode.
-
-    checkpoint: the digest of its weights, "" while they are in the making; class_scheme: as `Sample.class_scheme`.
-    """
-
-    network: nn.Module
-    settings: HoVerNetSettings
-    class_names: tuple[str, ...]
-    fabric: Fabric
-    checkpoint: str = ""
-    class_scheme: str = ""
+__all__ = ["STAGE", "Judge", "check", "fit"]
 
 
 def fit(
@@ -84,15 +63,19 @@ def fit(
             weights that are not there or do not fit; phases with a budget in minutes or on several devices.
         Interrupted: Ctrl-C; what was trained is saved.
     """
-    names = _class_names([*samples, *synthetic] if samples else [])
-    real, drawn = (_tiles(part, settings.mpp) for part in (samples, synthetic))
     fabric = fabric or fabric_for()
-    _check_phases(settings, budget, fabric)
+    _check_phases(settings, budget, fabric.world_size)
+    names = _class_names([*samples, *synthetic] if samples else [])
+    real, drawn = (windows_of(part, settings.mpp) for part in (samples, synthetic))
     scheme = samples[0].class_scheme
-    run = Run.create(folder, _record(samples, synthetic, settings, budget, seed, data, split), resume)
     torch.manual_seed(seed_of(seed))
     stage = _Stage(settings, len(names), budget.steps)
-    _start(stage.network, settings, run)
+    record = _record(samples, synthetic, settings, budget, seed, data, split)
+    fresh = not (resume and Run(folder, record).checkpoint(STAGE).exists())
+    facts = _start(stage.network, settings) if fresh else {}  # a checkpoint will overwrite them
+    run = Run.create(folder, record, resume)
+    if facts:
+        run.write_facts({"weights": facts})
 
     def mark(step: int, share: float) -> None:
         if at_mark:
@@ -105,75 +88,19 @@ def fit(
     return Judge(stage.network.eval(), settings, names, fabric, digest, scheme)
 
 
-def load(folder: Path, fabric: Fabric | None = None) -> Judge:
-    """The judge that a run folder holds.
+def check(settings: HoVerNetSettings, budget: Budget, folder: Path, *, resume: bool = False) -> None:
+    """Refuse, before any tile is read, a budget or weights that a training with these settings cannot have.
+
+    Weights of a run that has a checkpoint to resume from are not looked at.
 
     Raises:
-        UserError: no run, a run of something else, or no checkpoint in it.
+        UserError: phases with a budget in minutes; weights that are not there, or do not fit whatever the classes are.
     """
-    run = Run.open(folder)
-    if run.record.method != METHOD:
-        raise UserError(
-            "not a judge", expected=f"a run of {METHOD}", got=f"a run of {run.record.method}", where=str(folder)
-        )
-    settings = HoVerNetSettings.model_validate(run.record.settings)
-    network = HoVerNet.build(settings, len(run.record.class_names))
-    path = run.checkpoint(STAGE)
-    checkpoint.load(path, f"{METHOD}/{STAGE}", {"network": network})
-    fabric = fabric or fabric_for()
-    ready = fabric.setup_module(network).eval()
-    record = run.record
-    return Judge(ready, settings, record.class_names, fabric, checkpoint.fingerprint(path), record.class_scheme)
-
-
-def load_released(
-    path: Path, class_names: Sequence[str] = (), mode: str | None = None, fabric: Fabric | None = None
-) -> Judge:
-    """A judge from a file of HoVer-Net's released weights (or of others that were saved by its names).
-
-    Its mode and number of classes are read from the file; `mode` "same" runs the weights of fast with maps as large as
-    the image. class_names: of the types; "class 1", ... unless given. It works at .25 um, as released.
-
-    Raises:
-        UserError: no such file, a broken one, weights of another network, or another number of class names.
-    """
-    weights, classes, is_original = pretrained.released(path)
-    names = tuple(class_names) or numbered_names(classes) or ("nucleus",)
-    if len(names) != max(classes, 1):
-        raise UserError(
-            "other classes", expected=f"{max(classes, 1)} class names", got=", ".join(names), where=str(path)
-        )
-    settings = in_mode(HoVerNet.presets["resnet50"], mode or ("original" if is_original else "fast"))
-    network = HoVerNet.build(settings, classes)
-    fill(network, weights, f"HoVer-Net in mode {settings.mode}", str(path))
-    fabric = fabric or fabric_for()
-    return Judge(fabric.setup_module(network).eval(), settings, names, fabric, digest_of(weights))
-
-
-def batches(
-    real: Sequence[Window],
-    synthetic: Sequence[Window],
-    settings: HoVerNetSettings,
-    seed: int,
-    steps: int | None = None,
-) -> Callable[[int], Batch]:
-    """step -> batch: `image` uint8 (b 3 h w) and the targets of targets.py, a pure function of (seed, step).
-
-    Of the first n steps' windows (of a phase, where there are phases; then `steps` is needed) the share that is
-    synthetic is right to within one window for every n.
-    """
-    stretches = timetable(settings.phases, steps or 0)
-
-    def batch_at(step: int) -> Batch:
-        stretch = stretches[place(stretches, step)] if stretches else None
-        size, done = (stretch.phase.batch, step - stretch.first) if stretch else (settings.batch, step)
-        share = settings.synthetic_share * size if synthetic else 0.0
-        rng = generator_of(seed, step)
-        made = math.floor((done + 1) * share) - math.floor(done * share)
-        pools = [synthetic] * made + [real] * (size - made)
-        return _collate([draw(pool, settings.crop, settings.augmentation, rng) for pool in pools], settings)
-
-    return batch_at
+    _check_phases(settings, budget)
+    if settings.weights != pretrained.NONE and not (resume and (folder / "checkpoints").exists()):
+        with torch.device("meta"):
+            network = HoVerNet.build(settings, 2)
+        pretrained.choose(network, settings.weights, settings.network)
 
 
 class _Stage:
@@ -223,50 +150,24 @@ class _Stage:
         return self.stretches[index].rate(moment.step)
 
 
-def _start(network: nn.Module, settings: HoVerNetSettings, run: Run) -> None:
-    """Fill the network with the weights that training starts from, if any; a checkpoint will overwrite them."""
-    if settings.weights == pretrained.NONE or (run.resume and run.checkpoint(STAGE).exists()):
-        return
-    try:
-        facts = pretrained.start(network, settings.weights, settings.network)
-    except UserError:
-        run.forget()
-        raise
-    run.write_facts({"weights": facts})
+def _start(network: nn.Module, settings: HoVerNetSettings) -> dict[str, Any]:
+    """Fill the network with the weights that training starts from; what the record says of them, if there are any."""
+    if settings.weights == pretrained.NONE:
+        return {}
+    facts = pretrained.start(network, settings.weights, settings.network)
     fresh = f", {len(facts['fresh'])} start fresh" if facts["fresh"] else ""
     say(f"weights: {facts['loaded']} tensors of {facts['file']} ({facts['kind']}){fresh}; see facts.json")
+    return facts
 
 
-def _check_phases(settings: HoVerNetSettings, budget: Budget, fabric: Fabric) -> None:
-    if settings.phases and (budget.steps is None or fabric.world_size > 1):
+def _check_phases(settings: HoVerNetSettings, budget: Budget, devices: int = 1) -> None:
+    if settings.phases and (budget.steps is None or devices > 1):
         raise UserError(
             "a judge that is trained in phases counts its steps",
             expected="a budget in steps, on one device",
-            got=f"{budget.minutes:g} minutes" if budget.steps is None else f"{fabric.world_size} devices",
+            got=f"{budget.minutes:g} minutes" if budget.steps is None else f"{devices} devices",
             mend="give --steps, or --set phases=[] to train with one batch and rate" if budget.steps is None else "",
         )
-
-
-def _collate(windows: Sequence[Window], settings: HoVerNetSettings) -> Batch:
-    side, released, unit = settings.output_px(settings.crop), settings.released_targets, settings.offset_px
-    wanted = [
-        targets(each.instances, each.classes, settings.coding, unit, side=side, released=released) for each in windows
-    ]
-    batch = {name: torch.from_numpy(np.stack([each[name] for each in wanted])) for name in wanted[0]}
-    return {"image": torch.from_numpy(np.stack([each.image for each in windows])).movedim(-1, 1), **batch}
-
-
-def _tiles(samples: Sequence[Sample], mpp: float) -> list[Window]:
-    for sample in samples:
-        if sample.labelled_as == "points":
-            raise UserError(
-                "a tile without masks",
-                expected="tiles labelled as masks, or as masks derived from points",
-                got="points alone",
-                where=f"sample {sample.sample_id!r}",
-            )
-    finer = (resample(sample, mpp) for sample in samples)
-    return [Window(sample.image, sample.instances, sample.classes) for sample in finer]
 
 
 def _class_names(samples: Sequence[Sample]) -> tuple[str, ...]:

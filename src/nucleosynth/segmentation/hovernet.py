@@ -1,8 +1,10 @@
 """HoVer-Net, the judge: which pixels are nuclei, where their centres lie, of which type they are.
 
-Graham et al., HoVer-Net, Medical Image Analysis 2019. `resnet50` is the published network with its training (takes the
-released weights), `resnet34` its smaller sister, `tiny` a compact network that trains on a CPU and regresses centroid
-offsets in px where the published ones regress normalised distances.
+Graham et al., HoVer-Net, Medical Image Analysis 2019. `resnet50` is the published network (takes the released weights)
+with the published schedule, mended in three places: slopes of the HV loss along their own axes, exact HV targets, and a
+contrast step that works. `released` has the released code's ways instead of these three; what still departs from it
+stands in augment.py and losses.py. `resnet34` is the smaller sister of resnet50, `tiny` a compact network that trains
+on a CPU and regresses centroid offsets in px where the published ones regress normalised distances.
 """
 
 from collections.abc import Mapping
@@ -77,19 +79,19 @@ class HoVerNetSettings(Settings):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if 2 * self.margin >= self.window:
-            raise ValueError(f"a margin below half the window of {self.window} px")
+            raise ValueError(f"a margin below half the window of {self.window} px, not {self.margin}")
         if self.network == "compact" and self.mode != "same":
-            raise ValueError("mode same for the compact network; fast and original are modes of the published one")
+            raise ValueError(f"mode same for the compact network, not {self.mode}, which the published one has")
         if self.network != "compact" and self.stem_stride != 1:
-            raise ValueError("stem_stride 1 for the published network")
+            raise ValueError(f"stem_stride 1 for the published network, not {self.stem_stride}")
         if self.phases and abs(sum(phase.share for phase in self.phases) - 1) > 1e-6:
-            raise ValueError("phases whose shares add up to 1")
+            raise ValueError(f"phases whose shares add up to 1, not {sum(phase.share for phase in self.phases):g}")
         if self.network == "compact" and any(phase.frozen for phase in self.phases):
-            raise ValueError("no frozen phase for the compact network")
+            raise ValueError("no frozen phase for the compact network, not one with frozen = true")
         for name in ("crop", "window"):
             self._check_side(name, getattr(self, name))
         if 2 * self.margin < self.lost_px:
-            raise ValueError(f"a margin of at least {self.lost_px // 2} px in mode {self.mode}")
+            raise ValueError(f"a margin of at least {self.lost_px // 2} px in mode {self.mode}, not {self.margin}")
         return self
 
     def _check_side(self, name: str, side: int) -> None:
@@ -142,6 +144,11 @@ _RESNET50 = HoVerNetSettings(
     losses=LossWeights(),
     augmentation=RELEASED,
 )
+_RELEASED = {
+    "released_targets": True,
+    "losses": LossWeights(crossed_gradients=True),
+    "augmentation": RELEASED.model_copy(update={"contrast": 0.0}),
+}
 
 
 class HoVerNet:
@@ -152,6 +159,7 @@ class HoVerNet:
         "tiny": HoVerNetSettings(),
         "resnet34": _RESNET50.model_copy(update={"network": "basic"}),
         "resnet50": _RESNET50,
+        "released": _RESNET50.model_copy(update=_RELEASED),
     }
 
     @staticmethod

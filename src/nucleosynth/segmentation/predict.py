@@ -21,8 +21,8 @@ from nucleosynth.instances import hover
 from nucleosynth.instances import offsets as voting
 from nucleosynth.metrics import instance
 from nucleosynth.sample import Classes, Image, Instances, Sample
-from nucleosynth.segmentation.fit import Judge
 from nucleosynth.segmentation.hovernet import HoVerNetSettings
+from nucleosynth.segmentation.judge import Judge
 from nucleosynth.segmentation.targets import targets
 
 Maps = dict[str, NDArray[np.float32]]

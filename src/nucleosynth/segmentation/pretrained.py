@@ -36,6 +36,8 @@ MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 ENCODER = ("conv0.", "d0.", "d1.", "d2.", "d3.")
 TYPES = "decoder.tp.u0.conv."
 """The last layer of the released type decoder: one output for the background and each class."""
+TYPE_DECODERS = {"decoder.tp.": TYPES, "decoders.2.": "decoders.2.head.0."}
+"""The type decoders of the published and of the compact network, and their last layers."""
 JUDGE = "module.network."
 """What stands before the names in a judge's checkpoint."""
 EPSILON = 1e-5
@@ -46,28 +48,42 @@ SHOWN = 5
 def start(network: nn.Module, spec: str, units: str) -> dict[str, Any]:
     """Fill a network from what `spec` names: a file, or "imagenet" for torchvision's of the kind of `units`.
 
+    A type decoder that either side lacks, or its last layer where there are other types, starts fresh or is left.
     Returns what the run's record says: `file`, `digest` of its tensors, `kind`, how many tensors were `loaded`, and the
     names that were `left` in the file and that stayed `fresh` in the network (counters of batches apart).
 
     Raises:
         UserError: no such file, a broken one, or one whose names or shapes do not fit the network.
     """
+    taken, facts = choose(network, spec, units)
+    fill(network, {**network.state_dict(), **taken}, "the judge's network", facts["file"])
+    return facts
+
+
+def choose(network: nn.Module, spec: str, units: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What `start` would fill a network with, and what it would return; the network may be one of shapes alone.
+
+    Raises:
+        UserError: as `start`.
+    """
     path = _cached(units) if spec == IMAGENET else Path(spec).expanduser()
     found = read_weights(path, "give --weights a file, or none")
     kind, weights = _named_as_here(found, units, path)
     state = network.state_dict()
-    taken = {key: value for key, value in weights.items() if key in state}
-    if kind == "released" and TYPES + "weight" in taken and _other_types(state, taken):
-        taken = {key: value for key, value in taken.items() if not key.startswith(TYPES)}
+    optional = _other_types(state, weights) if kind in ("released", "judge") else ()
+    taken = {key: value for key, value in weights.items() if key in state and not key.startswith(optional)}
     fresh = _fresh(state, taken)
     wanted = {"encoder": ENCODER, "released": ("",), "judge": ("",), "torchvision": ENCODER}[kind]
     lacking = [
-        key for key in fresh if key.startswith(wanted) and not key.startswith(TYPES) and _must_be_there(kind, key)
+        key for key in fresh if key.startswith(wanted) and not key.startswith(optional) and _must_be_there(kind, key)
     ]
-    if lacking or (kind in ("released", "judge") and set(weights) - set(state)):
-        raise _do_not_fit(lacking, sorted(set(weights) - set(state)), path)
-    fill(network, {**state, **taken}, "the judge's network", str(path))
-    return {
+    unknown = sorted(key for key in weights if key not in state and not key.startswith(optional))
+    if lacking or (kind in ("released", "judge") and unknown):
+        raise _do_not_fit(lacking, unknown, path)
+    for key, value in taken.items():
+        if value.shape != state[key].shape:
+            raise _other_shape(key, state[key], value, path)
+    facts = {
         "file": str(path),
         "digest": digest_of(found),
         "kind": kind,
@@ -75,6 +91,7 @@ def start(network: nn.Module, spec: str, units: str) -> dict[str, Any]:
         "left": sorted(set(weights) - set(taken)),
         "fresh": fresh,
     }
+    return taken, facts
 
 
 def released(path: Path) -> tuple[dict[str, Tensor], int, bool]:
@@ -155,8 +172,16 @@ def _without_constants(found: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {key: value for key, value in found.items() if key != "upsample2x.unpool_mat"}
 
 
-def _other_types(state: Mapping[str, Tensor], taken: Mapping[str, Tensor]) -> bool:
-    return state[TYPES + "weight"].shape != taken[TYPES + "weight"].shape
+def _other_types(state: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """What names begin with that belong to types which only one side has."""
+    other = []
+    for decoder, last in TYPE_DECODERS.items():
+        here, there = (any(key.startswith(decoder) for key in names) for names in (state, weights))
+        if here != there:
+            other.append(decoder)
+        elif here and state[last + "weight"].shape != weights.get(last + "weight", state[last + "weight"]).shape:
+            other.append(last)
+    return tuple(other)
 
 
 def _fresh(state: Mapping[str, Tensor], taken: Mapping[str, Tensor]) -> list[str]:
@@ -199,6 +224,16 @@ def _do_not_fit(lacking: list[str], unknown: list[str], path: Path) -> UserError
         "the weights do not fit the network",
         expected=f"also {some(lacking)}" if lacking else "no other names than the network's",
         got=some(unknown) or "none of these",
+        where=str(path),
+        mend="take the preset and mode that the weights belong to (see `nucleosynth segment fit --help`)",
+    )
+
+
+def _other_shape(key: str, here: Tensor, there: Tensor, path: Path) -> UserError:
+    return UserError(
+        "the weights do not fit the network",
+        expected=f"{key} of shape {tuple(here.shape)}",
+        got=f"{tuple(there.shape)}",
         where=str(path),
         mend="take the preset and mode that the weights belong to (see `nucleosynth segment fit --help`)",
     )

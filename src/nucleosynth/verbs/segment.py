@@ -1,4 +1,4 @@
-"""`nucleosynth segment fit` and `segment predict`: the judge by itself, HoVer-Net as published or compact."""
+"""`nucleosynth segment fit` and `segment predict`: the judge by itself, HoVer-Net published or compact."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -18,8 +18,8 @@ from nucleosynth.verbs.fit import assignments, training_tiles, with_file
 from nucleosynth.verbs.options import Data, RunOrWeights
 
 if TYPE_CHECKING:
-    from nucleosynth.segmentation.fit import Judge
     from nucleosynth.segmentation.hovernet import HoVerNetSettings
+    from nucleosynth.segmentation.judge import Judge
 
 OPTIONS = (
     *("data", "run", "split", "classes", "synthetic", "preset", "mode", "weights", "augmentation"),
@@ -57,7 +57,8 @@ def fit(
     Args:
         data: the labelled tiles: name:path, or the path of a store.
         run: the folder of the run, new unless --resume is given.
-        preset: tiny (a compact network for CPUs, the default), resnet50 (as published) or resnet34.
+        preset: tiny (a compact network for CPUs, the default), resnet50 (published, mended), released
+            (the same with the released code's quirks) or resnet34.
         mode: fast (256 -> 164 px) or original (270 -> 80 px) as published, or same (maps as large as the image).
         weights: none, imagenet (torchvision's file where torch hub keeps it; nothing is downloaded), or a file:
             released weights, the authors' pre-activation ResNet50 encoder, torchvision's ResNets, a judge's checkpoint.
@@ -87,6 +88,7 @@ def fit(
     for each in (_needed(options, "data"), options.get("synthetic")):
         if each:
             resolve(each)
+    _check(settings, budget, folder, resume)
     tiles = training_tiles(options["data"], options.get("split"), options.get("classes"))
     made = list(read(options["synthetic"])) if options.get("synthetic") else []
     _train(options, settings, tiles, made, budget, folder, resume=resume, device=device, precision=precision)
@@ -196,6 +198,14 @@ def _settings(options: dict[str, Any], changes: dict[str, Any], where: str) -> t
     chosen = options.get("preset") or "tiny"
     settings: HoVerNetSettings = toml.preset(catalog.load("judge", "hovernet").presets, chosen, "--preset")
     if options.get("mode"):
+        if settings.network == "compact" and options["mode"] in ("fast", "original"):
+            raise UserError(
+                "a mode that this network does not have",
+                expected="--mode same, or a published network",
+                got=f"--mode {options['mode']} with preset {chosen}",
+                where="nucleosynth segment fit",
+                mend="add --preset resnet50",
+            )
         settings = in_mode(settings, options["mode"])
     if options.get("augmentation"):
         picked = toml.preset(AUGMENTATIONS, options["augmentation"], "--augmentation")
@@ -203,6 +213,12 @@ def _settings(options: dict[str, Any], changes: dict[str, Any], where: str) -> t
     if options.get("weights"):
         settings = settings.model_copy(update={"weights": options["weights"]})
     return toml.resolve(settings, changes, where), chosen
+
+
+def _check(settings: "HoVerNetSettings", budget: Budget, folder: Path, resume: bool) -> None:
+    from nucleosynth.segmentation.fit import check
+
+    check(settings, budget, folder, resume=resume)
 
 
 def _budget(options: dict[str, Any], settings: "HoVerNetSettings") -> Budget:
@@ -224,7 +240,7 @@ def _load(
     place: Path, names: str | None, mode: str | None, device: str, precision: str
 ) -> tuple["Judge", dict[str, Any]]:
     """The judge of a run folder or of a file of weights, and what its predictions say of where they come from."""
-    from nucleosynth.segmentation import fit as fitting
+    from nucleosynth.segmentation import judge as judges
     from nucleosynth.training.device import fabric_for
 
     if place.is_dir() or not place.exists():
@@ -236,17 +252,17 @@ def _load(
                 where=str(place),
             )
         record = Run.open(place).record
-        judge = fitting.load(place, fabric_for(device, precision))
+        judge = judges.load(place, fabric_for(device, precision))
         sources = [source.model_dump() for source in record.training_sources]
     else:
         picked = _scheme(names)
         given = picked.class_names if picked else tuple(name.strip() for name in (names or "").split(",") if name)
-        judge = fitting.load_released(place, given, mode, fabric_for(device, precision))
+        judge = judges.load_released(place, given, mode, fabric_for(device, precision))
         judge = replace(judge, class_scheme=picked.text if picked else "")
         sources = []
     return judge, {
         "kind": "predicted",
-        "judge": fitting.METHOD,
+        "judge": judges.METHOD,
         "checkpoint": judge.checkpoint,
         "training_sources": sources,
     }
