@@ -220,7 +220,7 @@ CATALOG: dict[Kind, tuple[Entry, ...]] = {
         Entry(
             "hovernet",
             "segmentation.hovernet:HoVerNet",
-            "simultaneous segmentation and classification of nuclei: resnet50 as released, resnet34, tiny",
+            "simultaneous segmentation and classification of nuclei: resnet50 (published), released, resnet34, tiny",
             "Graham et al., HoVer-Net, Medical Image Analysis 2019",
             "Apache-2.0",
         ),
