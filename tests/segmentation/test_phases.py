@@ -170,11 +170,11 @@ def test_minutes_know_no_phases(discs: Discs, fabric: Fabric, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"phases": PHASES[:1]}, "add up to 1"),
+        ({"phases": PHASES[:1]}, "add up to 1, not 0.5"),
         ({"mode": "fast", "crop": 250}, "a crop of"),
-        ({"mode": "fast", "crop": 256, "window": 256, "margin": 4}, "margin of at least"),
-        ({"stem_stride": 2}, "stem_stride 1"),
-        ({"network": "compact", "mode": "fast", "stem_stride": 2}, "mode same for the compact"),
+        ({"mode": "fast", "crop": 256, "window": 256, "margin": 4}, "margin of at least .*, not 4"),
+        ({"stem_stride": 2}, "stem_stride 1 .*, not 2"),
+        ({"network": "compact", "mode": "fast", "stem_stride": 2}, "mode same for the compact network, not fast"),
         ({"network": "compact", "phases": PHASES}, "no frozen phase"),
     ],
 )
