@@ -8,6 +8,7 @@ from nucleosynth.errors import UserError
 from nucleosynth.metrics.distribution import MEASURES, compared, title, work
 from nucleosynth.metrics.frechet import frechet_distance
 from nucleosynth.metrics.resampling import Side, estimate
+from nucleosynth.report.distances import kind_of
 
 SHIFT = 0.4
 
@@ -138,3 +139,9 @@ def test_the_published_names_are_of_the_published_weights_alone() -> None:
     assert [title(name, "inception") for name in scores] == ["FID", "KID", "IS", "FID-infinity", "recall", "FSD"]
     assert title("fd", "inception(0123)") == "FD-inception(0123)"
     assert [title(name, "x") for name in scores] == ["FD-x", "KID-x", "IS-x", "FD-infinity-x", "recall-x", "FSD"]
+
+
+def test_titles_are_known_to_the_columns_of_the_papers() -> None:
+    titles = {name: (title(name, "inception"), title(name, "x")) for name in ("fd", "is", "fsd", "kid", "fd_infinity")}
+    kinds = {name: {kind_of(each) for each in both} for name, both in titles.items()}
+    assert kinds == {"fd": {"FID"}, "is": {"IS"}, "fsd": {"FSD"}, "kid": {""}, "fd_infinity": {""}}

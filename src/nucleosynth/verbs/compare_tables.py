@@ -10,7 +10,7 @@ from nucleosynth.encoders.encoder import Encoder
 from nucleosynth.metrics.distribution import ENOUGH, title
 from nucleosynth.progress import say
 
-HEADS = ("all windows", "interval", "holds", "half, to synthetic", "half, to real", "by chance up to")
+HEADS = ("score", "interval", "holds", "real vs synthetic (half)", "real vs real (half)", "real vs real, up to")
 """Of the columns of scores."""
 
 
@@ -36,8 +36,8 @@ def show(result: Mapping[str, Any], encode: Encoder) -> None:
 
 def _explain(result: Mapping[str, Any], encode: Encoder) -> None:
     scores = result["scores"]
-    say("half: one half of the real windows to as many synthetic ones, or to the other real half (the floor), means")
-    say("by chance up to: what one halving in forty exceeds")
+    say("(half): half of the real windows against as many synthetic ones, or against the other half (the floor), means")
+    say("up to: what one halving in forty exceeds")
     say("interval: of 95 % by name, from halves drawn without replacement; holds: the share that did in simulation")
     say(f"encoder: {encode.name}, weights: {encode.digest}")
     biased, instead = (title(name, encode.name) for name in ("fd", "kid"))
@@ -77,8 +77,12 @@ def _counts(by_name: Mapping[str, Mapping[str, float | None]]) -> Table:
 
 
 def _beside(found: Mapping[str, float | None]) -> str:
+    if found["distance"] is None:
+        return "-"
     return f"{_short(found['distance'], 3)} ({_short(found['floor'], 3)})"
 
 
 def _short(value: float | None, digits: int = 4) -> str:
-    return "undefined" if value is None else f"{value:.{digits}g}"
+    if value is None:
+        return "undefined"
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}"
