@@ -56,5 +56,5 @@ def unknown_name(kind: str, name: str, known: Iterable[str], where: str = "") ->
         expected=f"one of {', '.join((near + [each for each in known if each not in near])[:SHOWN])}{more}",
         got=repr(name) if name else "none was given",
         where=where,
-        mend=f"did you mean {near[0]!r}?" if near else "",
+        mend=f"did you mean {near[0]!r}?" if near else "take one of these",
     )

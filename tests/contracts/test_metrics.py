@@ -45,7 +45,10 @@ EXAMPLES: dict[str, tuple[tuple[Any, ...], tuple[Any, ...]]] = {
     "micro": ((IMAGES, ["a", "b"]), (NO_IMAGE, ["a", "b"])),
     "separation": ((TRUE, TYPES[0]), (EMPTY, TYPES[1])),
     "shapes": ((LABELS, LABELS[1:], ["a", "b"]), ([Label(EMPTY, TYPES[1], 0.25)] * 2, [], ["a", "b"])),
-    "counts": ((np.eye(3, 2, dtype=int), np.ones((1, 2), int), ["a", "b"]), (np.zeros((0, 2)), np.zeros((0, 2)), "ab")),
+    "counts": (
+        (1 + np.eye(4, 2, dtype=int), np.ones((1, 2), int), ["a", "b"]),
+        (np.zeros((0, 2)), np.zeros((0, 2)), "ab"),
+    ),
     "fsd": (tuple(SHARES), (BACKGROUND_ALONE, BACKGROUND_ALONE)),
     "kid": (tuple(SHARES), (BACKGROUND_ALONE, BACKGROUND_ALONE)),
     "fd": (tuple(SHARES), (BACKGROUND_ALONE, BACKGROUND_ALONE)),

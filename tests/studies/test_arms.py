@@ -161,6 +161,11 @@ def test_test_tiles_are_apart() -> None:
         check_apart(TRAINING, [replace(tile, class_names=("a", "b", "c")) for tile in TESTS])
 
 
+def test_classes_whose_scores_would_hide_others_are_refused() -> None:
+    with pytest.raises(UserError, match="a class name that is taken"):
+        check_usable(tiles(2, class_names=("a", "b", "c", "d")), "training tiles")
+
+
 def test_what_cannot_be_judged_is_refused() -> None:
     check_usable(TRAINING, "tiles")
     points = np.zeros((0, 2), np.float32)

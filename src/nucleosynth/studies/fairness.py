@@ -7,6 +7,7 @@ Every tile's provenance is read before any training starts.
 from collections.abc import Iterator, Sequence
 
 from nucleosynth.errors import UserError
+from nucleosynth.metrics.overlap import check_names
 from nucleosynth.sample import Sample
 
 SYNTHETIC = "synthetic"
@@ -49,8 +50,10 @@ def check_usable(tiles: Sequence[Sample], what: str) -> None:
     """Refuse tiles that no judge can be trained on or scored with.
 
     Raises:
-        UserError: points without masks, an unknown resolution, or tiles of different classes.
+        UserError: points without masks, an unknown resolution, tiles of different classes, or a class whose scores
+            would be called as others are.
     """
+    check_names(tiles[0].class_names if tiles else (), ("d",))  # F_d is of nuclei whatever their class
     for tile in tiles:
         if tile.labelled_as == "points" or tile.mpp is None or tile.class_names != tiles[0].class_names:
             points = "points alone" if tile.labelled_as == "points" else "masks"
