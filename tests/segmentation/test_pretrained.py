@@ -235,6 +235,23 @@ def test_imagenet_s_file_is_looked_for_and_never_downloaded(tmp_path: Path, monk
     assert start(network, "imagenet", "bottleneck")["file"].endswith("resnet50-0676ba61.pth")
 
 
+def test_imagenet_s_file_is_downloaded_where_that_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def fetch(url: str, place: str, hash_prefix: str, **_: bool) -> None:
+        asked.append((url.rpartition("/")[2], hash_prefix))
+        torch.save(torchvision_of(Bottleneck).state_dict(), place)
+
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", fetch)
+    for _ in range(2):
+        network = PublishedHoVerNet(0, blocks=(1, 2, 1, 1), dense=(1, 1))
+        assert start(network, "imagenet:download", "bottleneck")["file"].endswith("resnet50-0676ba61.pth")
+    assert asked == [("resnet50-0676ba61.pth", "0676ba61")]
+    with pytest.raises(UserError, match="no ImageNet weights"):
+        start(network, "imagenet:upload", "bottleneck")
+
+
 def test_a_run_says_what_it_started_from(discs: Callable[..., Sample], fabric: Fabric, tmp_path: Path) -> None:
     def train(name: str, weights: Path, **more: Any) -> dict[str, torch.Tensor]:
         settings = NARROW.model_copy(update={"weights": str(weights), "learning_rate": 1e-12, "margin": 32})

@@ -40,7 +40,7 @@ class HoVerNetSettings(Settings):
     dense: tuple[int, int] = (4, 2)
     """Dense units of each decoder, deep and shallow."""
     weights: str = "none"
-    """What training starts from: none, imagenet (torchvision's file, where torch hub keeps it), or a file."""
+    """What training starts from: none, imagenet (where torch hub keeps it), imagenet:download, or a file."""
     coding: Coding = "offsets"
     """What the field decoder regresses: offsets to the nucleus's centre in px, or the paper's HV distances in -1..1."""
     offset_px: float = Field(2.0, gt=0)

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import ResNet34_Weights, ResNet50_Weights
 
-from nucleosynth.encoders.weights import digest_of, fill, read_weights
+from nucleosynth.encoders.weights import DOWNLOAD, digest_of, download, fill, place_of, read_weights
 from nucleosynth.errors import UserError
 
 NONE, IMAGENET = "none", "imagenet"
@@ -66,7 +66,8 @@ def choose(network: nn.Module, spec: str, units: str) -> tuple[dict[str, Tensor]
     Raises:
         UserError: as `start`.
     """
-    path = _cached(units) if spec == IMAGENET else Path(spec).expanduser()
+    name, _, asked = spec.partition(":")
+    path = _imagenet(units, asked) if name == IMAGENET else Path(spec).expanduser()
     found = read_weights(path, "give --weights a file, or none")
     kind, weights = _named_as_here(found, units, path)
     state = network.state_dict()
@@ -193,17 +194,20 @@ def _must_be_there(kind: str, key: str) -> bool:
     return kind in ("released", "judge") or not ("preact/bn" in key or "blk_bna" in key)
 
 
-def _cached(units: str) -> Path:
-    if units not in URLS:
+def _imagenet(units: str, asked: str) -> Path:
+    """torchvision's file, where torch hub keeps it; fetched if "download" is asked for."""
+    if units not in URLS or asked not in ("", DOWNLOAD):
         raise UserError(
             "no ImageNet weights for this network",
-            expected="a network with residual units of ResNet50 or ResNet34",
-            got=f"network {units}",
+            expected="a network with residual units of ResNet50 or ResNet34, and imagenet or imagenet:download",
+            got=f"network {units}, {IMAGENET}{asked and ':'}{asked}",
             where="--weights",
             mend="take preset resnet50 or resnet34, or --weights none",
         )
-    folder = Path(torch.hub.get_dir()) / "checkpoints"
-    paths: list[Path] = [folder / url.rpartition("/")[2] for url in URLS[units]]
+    if asked:
+        # torchvision's files end in the first digits of their hash: resnet50-0676ba61.pth
+        return download(URLS[units][0], Path(URLS[units][0]).stem.rpartition("-")[2])
+    paths = [place_of(url) for url in URLS[units]]
     for path in paths:
         if path.is_file():
             return path
@@ -212,7 +216,7 @@ def _cached(units: str) -> Path:
         expected=" or ".join(map(str, paths)),
         got="no such file, and nothing is downloaded unasked",
         where="--weights",
-        mend=f"put the file of {URLS[units][0]} there, or give its place: --weights FILE",
+        mend=f"put the file of {URLS[units][0]} there, give its place, or ask for it: --weights imagenet:download",
     )
 
 

@@ -60,8 +60,8 @@ def fit(
         preset: tiny (a compact network for CPUs, the default), resnet50 (published, mended), released
             (the same with the released code's quirks) or resnet34.
         mode: fast (256 -> 164 px) or original (270 -> 80 px) as published, or same (maps as large as the image).
-        weights: none, imagenet (torchvision's file where torch hub keeps it; nothing is downloaded), or a file:
-            released weights, the authors' pre-activation ResNet50 encoder, torchvision's ResNets, a judge's checkpoint.
+        weights: none, imagenet (torchvision's file where torch hub keeps it), imagenet:download, or a file: released
+            weights, the authors' pre-activation ResNet50 encoder, torchvision's ResNets, a judge's checkpoint.
         augmentation: none (random windows alone), classic or released; the preset's unless given.
         split: train on this official split, or on several (fold1,fold2); by default on "train" where there is one, else
             on all tiles.
