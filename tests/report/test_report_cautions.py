@@ -50,8 +50,22 @@ def test_judges_that_had_not_enough_are_named(study: Results, enough: bool | Non
     said = [each for each in cautions.cautions(study.model_copy(update={"enough": (one,)})) if "enough" in each.head]
     assert [each.head for each in said] == ([head] if head else [])
     if enough is False:
-        assert "real still gained 0.020 PQ, the spread of its seeds is 0.010, both on the test tiles" in said[0].words
+        assert "both on the test tiles: real 0.020 PQ, spread 0.010. More steps" in said[0].words
         assert "Do not raise the steps until" in said[0].words
+
+
+def test_several_arms_share_one_caution() -> None:
+    study = faked.results(None, ("real", "real+classic"), fractions=(0.1, 1.0))
+    each = [
+        Enough(arm=arm, fraction=fraction, metric="pq", gain=gain, spread=0.01, enough=None if gain is None else False)
+        for arm, gain in (("real", None), ("real+classic", 0.03))
+        for fraction in (0.1, 1.0)
+    ]
+    said = cautions.cautions(study.model_copy(update={"enough": tuple(each)}))
+    unknown, short = ([one.words for one in said if head in one.head] for head in ("not known", "may not have had"))
+    assert len(unknown) == len(short) == 1
+    assert "real, 10 % of the labels; real, 100 % of the labels." in unknown[0]
+    assert "real+classic, 10 % of the labels 0.030 PQ, spread 0.010; real+classic, 100 %" in short[0]
 
 
 def test_what_one_fold_cannot_tell_stands_first() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from nucleosynth.report import copies, replicates
-from nucleosynth.report.results import Judgement, Maker, Results
+from nucleosynth.report.results import Enough, Judgement, Maker, Results
 from nucleosynth.report.words import count, listed, number, percent, plural
 
 LEAST = 3
@@ -115,22 +115,32 @@ def _name(judged: Judgement, results: Results) -> str:
 
 
 def _enough(results: Results) -> Iterator[Caution]:
-    labels = {metric.name: metric.label for metric in results.metrics}
-    for each in results.enough:
-        arm, metric = results.arm(each.arm).label, labels.get(each.metric, each.metric)
-        at = f" with {percent(each.fraction)} of the labels" if len(results.fractions) > 1 else ""
-        if each.enough is False:
-            yield Caution(
-                "The judges may not have had enough.",
-                f"The last fifth of the steps of {arm}{at} still gained {number(each.gain)} {metric}, the spread of "
-                f"its seeds is {number(each.spread)}, both on the test tiles: more steps might change the comparison. "
-                f"{NOT_CHOSEN}",
-            )
-        elif each.enough is None:
-            yield Caution(
-                "Whether the judges had enough is not known.",
-                f"For {arm}{at} the gain of the last fifth of the steps or the spread of the seeds is not defined.",
-            )
+    short = [each for each in results.enough if each.enough is False]
+    unknown = [_of(each, results) for each in results.enough if each.enough is None]
+    if short:
+        gains = "; ".join(
+            f"{_of(each, results)} {number(each.gain)} {_label(each, results)}, spread {number(each.spread)}"
+            for each in short
+        )
+        yield Caution(
+            "The judges may not have had enough.",
+            f"The last fifth of the steps still gained more than the seeds differ, both on the test tiles: {gains}. "
+            f"More steps might change the comparison. {NOT_CHOSEN}",
+        )
+    if unknown:
+        yield Caution(
+            "Whether the judges had enough is not known.",
+            f"The gain of the last fifth of the steps or the spread of the seeds is not defined: {'; '.join(unknown)}.",
+        )
+
+
+def _of(each: Enough, results: Results) -> str:
+    at = f", {percent(each.fraction)} of the labels" if len(results.fractions) > 1 else ""
+    return f"{results.arm(each.arm).label}{at}"
+
+
+def _label(each: Enough, results: Results) -> str:
+    return next((metric.label for metric in results.metrics if metric.name == each.metric), each.metric)
 
 
 def _truths(results: Results) -> Iterator[Caution]:
