@@ -2,10 +2,14 @@
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from drawn import drawn_sample
+from nucleosynth.data import store
 
 ROOT = Path(__file__).parents[1]
 
@@ -17,6 +21,19 @@ def shared() -> Path:
     if not (folder / "data").is_dir():
         pytest.skip(f"no real tiles at {folder}: set NUCLEOSYNTH_SHARED to the folder that holds data/ and golden/")
     return folder
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Write a store of tiles with these splits, a source each; its path, in what becomes the current folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def stored(name: str, *splits: str, **changes: Any) -> str:
+        tiles = [drawn_sample(k, split=split, source=f"{name}/{k}", **changes) for k, split in enumerate(splits)]
+        store.write(tiles, tmp_path / name)
+        return name
+
+    return stored
 
 
 @pytest.fixture

@@ -22,6 +22,8 @@ from nucleosynth.studies.trials import MARKS, Diet, Predict, Trained
 STEPS = 10
 JUDGE = {"mpp": 0.25, "synthetic_share": 0.5, "batch": 4, "crop": 128}
 FIT_SECONDS, MAKE_SECONDS = 12.0, 3.0
+Write = Callable[..., str]
+"""The fixture `write`: name of a store, splits of its tiles -> its path."""
 
 
 def tiles(count: int, first: int = 0, **changes: object) -> list[Sample]:

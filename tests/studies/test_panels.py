@@ -17,7 +17,7 @@ from nucleosynth.studies.diversity import diversity
 from nucleosynth.studies.held_out import condition_of, full, windows
 from nucleosynth.studies.layers import LAYERS
 from nucleosynth.studies.painting import FOLDER
-from nucleosynth.studies.panels import LAYOUTS, PANELS, SAMPLES, of_maker, one_layout, one_mask, panels
+from nucleosynth.studies.panels import LAYOUTS, PANELS, SAMPLES, of_maker, one_mask, panels
 
 
 class Drawer:
@@ -160,9 +160,7 @@ def test_panels_show_layers_reference_and_caption(tmp_path: Path) -> None:
 
 def test_one_layout_through_many_samples(tmp_path: Path) -> None:
     method = Drawer()
-    found = one_layout("drawer", method, held_out(), tmp_path, "p", 0)
-    assert found is not None
-    gallery, different = found
+    (_, gallery), different = of_maker("drawer", method, held_out(2), held_out(), tmp_path, "p", 0)
     check(gallery, tmp_path)
     assert len(gallery.rows) == LAYOUTS
     assert len(gallery.columns) == 2 + SAMPLES
@@ -174,10 +172,10 @@ def test_one_layout_through_many_samples(tmp_path: Path) -> None:
 
 
 def test_pictures_of_one_seed_are_the_same_bytes(tmp_path: Path) -> None:
-    both = [one_layout("a", Drawer(), held_out(), tmp_path / name, "p", 3) for name in "xy"]
+    both = [of_maker("a", Drawer(), held_out(2), held_out(), tmp_path / name, "p", 3) for name in "xy"]
     assert both[0] == both[1]
     files = sorted((tmp_path / "x" / FOLDER).iterdir())
-    assert len(files) == LAYOUTS * (2 + SAMPLES)
+    assert len(files) == LAYOUTS * (2 + SAMPLES + len(LAYERS) + 1)
     for file in files:
         assert file.read_bytes() == (tmp_path / "y" / FOLDER / file.name).read_bytes()
 
@@ -188,7 +186,6 @@ def test_pictures_of_one_seed_are_the_same_bytes(tmp_path: Path) -> None:
     ids=["no points", "needs an image", "larger than every tile"],
 )
 def test_methods_that_no_layout_can_be_given(method: Drawer, tmp_path: Path) -> None:
-    assert one_layout("a", method, held_out(), tmp_path, "p", 0) is None
     galleries, different = of_maker("a", method, held_out(2), held_out(), tmp_path, "p", 0)
     assert [gallery.name for gallery in galleries] == ["panels"]
     assert galleries[0].columns == LAYERS

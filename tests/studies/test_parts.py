@@ -1,31 +1,16 @@
 """Which tiles a study trains and tests on."""
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from drawn import drawn_sample
+from faked_study import Write
 from nucleosynth.data import store
 from nucleosynth.errors import UserError
 from nucleosynth.studies.parts import Fold, Source, folds, parts
-
-Write = Callable[..., str]
-
-
-@pytest.fixture
-def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
-    """Write a store of tiles with these splits, a source each; its path."""
-    monkeypatch.chdir(tmp_path)
-
-    def stored(name: str, *splits: str, **changes: Any) -> str:
-        tiles = [drawn_sample(k, split=split, source=f"{name}/{k}", **changes) for k, split in enumerate(splits)]
-        store.write(tiles, tmp_path / name)
-        return name
-
-    return stored
 
 
 def names(tiles: Any) -> list[str]:

@@ -1,33 +1,17 @@
 """`nucleosynth study`: what it refuses before anything is trained, and a whole one with a real method."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from drawn import drawn_sample
-from faked_study import synthetic
+from faked_study import Write, synthetic
 from nucleosynth.cli import main
 from nucleosynth.data import store
 from nucleosynth.verbs import study as verb
 from nucleosynth.verbs.study import study
-
-Write = Callable[..., str]
-
-
-@pytest.fixture
-def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
-    """Write a store of tiles with these splits, a source each; its path."""
-    monkeypatch.chdir(tmp_path)
-
-    def stored(name: str, *splits: str, **changes: Any) -> str:
-        tiles = [drawn_sample(k, split=split, source=f"{name}/{k}", **changes) for k, split in enumerate(splits)]
-        store.write(tiles, tmp_path / name)
-        return name
-
-    return stored
 
 
 @pytest.mark.parametrize(

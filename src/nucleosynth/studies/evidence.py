@@ -16,7 +16,7 @@ from nucleosynth.encoders.encoder import Encoder, classifier
 from nucleosynth.metrics import distribution, resampling
 from nucleosynth.metrics.contrast import nuclear_contrast
 from nucleosynth.metrics.copies import copies
-from nucleosynth.metrics.proportions import class_proportions, fsd
+from nucleosynth.metrics.proportions import class_proportions
 from nucleosynth.report.results import Estimate, Evidence, Tiles
 from nucleosynth.sample import Sample
 from nucleosynth.seeds import generator_of
@@ -62,21 +62,21 @@ def evidence(
     side, mpp = made[0].size[0], made[0].mpp or 1.0
     pairs = min(len(made), len(held_out))
     alike = _some(made, pairs, seed), known, _some(held_out, pairs, seed)
-    shares = [_proportions(part) for part in alike]
-    enough = min(map(len, shares)) > 1
+    distances = _distances(*alike, encoder, seed)
+    classes = next((each for each in distances if each.metric == "FSD"), None)
     found, compared = _copies(made, held_out, [resample(tile, mpp) for tile in training], side, seed)
     return Evidence(
         windows={"training": len(known), "test": len(held_out), "synthetic": len(made)},
         side_px=side,
         mpp=mpp,
-        fsd=fsd(shares[1], shares[0]) if enough else None,
-        fsd_floor=fsd(shares[1], shares[2]) if enough else None,
+        fsd=classes.value if classes else None,
+        fsd_floor=classes.floor if classes else None,
         contrast=_contrast(made),
         contrast_real=_contrast(known),
         copies=found,
         compared=compared,
         encoder=f"{encoder.name}, {encoder.digest}",
-        distances=_distances(*alike, encoder, seed),
+        distances=distances,
     )
 
 

@@ -82,18 +82,6 @@ def panels(
     )
 
 
-def one_layout(
-    label: str, method: Method, tiles: Sequence[Sample], folder: Path, place: str, seed: int
-) -> tuple[Gallery, float | None] | None:
-    """Many samples for the points of each of some held-out windows, and how different they are (see `diversity`).
-
-    None for a method that takes no points or needs more than a label gives, and where no tile holds a window.
-    """
-    held = _windows(method, tiles, seed)
-    followed = _followed(method, held, seed)
-    return (_layouts(label, followed, folder, place), _diversity(followed, held, seed)) if followed else None
-
-
 def one_mask(
     methods: Mapping[str, Method], tiles: Sequence[Sample], folder: Path, place: str, seed: int
 ) -> Gallery | None:
