@@ -64,6 +64,15 @@ def test_judges_fit_in_the_time_that_is_left(minutes: float, step_s: float, elap
     assert steps == course.least_steps or elapsed_s + 6 * steps * step_s <= 0.9 * 60 * minutes
 
 
+@pytest.mark.parametrize(
+    ("short", "long", "expected"), [(2.0, 6.0, 0.2), (5.0, 5.0, 0.1), (9.0, 5.0, 0.1), (0.1, 25.0, 1.245)]
+)
+def test_a_load_that_ends_while_steps_are_timed_does_not_make_them_quick(
+    short: float, long: float, expected: float
+) -> None:
+    assert verb.step_seconds(short, long) == pytest.approx(expected)
+
+
 def test_at_least_64_pairs_are_made() -> None:
     assert Course(minutes=0.5, seed=0).pairs == 64
     assert Course(minutes=10, seed=0).pairs == 160

@@ -121,7 +121,18 @@ def seconds_a_step(course: Course, pairs: Path) -> float:
             began = time.monotonic()
             fit_judge(real, settings, folder=Path(place), budget=budget, seed=0, synthetic=made, fabric=fabric)
             ends.append(time.monotonic() - began)
-    return max((ends[1] - ends[0]) / (TIMED[1] - TIMED[0]), 1e-3)
+    return step_seconds(*ends)
+
+
+def step_seconds(short: float, long: float) -> float:
+    """Seconds a step, from how long trainings of `TIMED` steps took: by their difference, which begins and ends do not
+    count in; but at least half of what all of the long one took a step, as another load may have ended in between.
+
+    Example:
+        >>> step_seconds(2.0, 6.0), step_seconds(5.0, 5.0)
+        (0.2, 0.1)
+    """
+    return max((long - short) / (TIMED[1] - TIMED[0]), long / TIMED[1] / 2)
 
 
 def _begin(course: Course, folder: Path) -> None:
