@@ -49,6 +49,22 @@ class Colours:
     spread: tuple[float, ...]
 
 
+class Crops:
+    """Windows of some tiles, drawn as Samples: whatever is computed from a window belongs to it exactly."""
+
+    def __init__(self, samples: Sequence[Sample], size: int) -> None:
+        """samples: at the resolution to draw at; size: side of the windows in px; smaller tiles are mirrored."""
+        self.size = size
+        self._tiles = [pad_to(sample, size) for sample in samples]
+        self._share = _areas([sample.size for sample in self._tiles])
+
+    def draw(self, generator: np.random.Generator) -> Sample:
+        """A window in which every pixel is as likely as any other, under one of the square's eight symmetries."""
+        tile = self._tiles[generator.choice(len(self._tiles), p=self._share)]
+        top, left = _place(tile.size, self.size, generator)
+        return tile.crop(top, left, self.size, self.size).transform(int(generator.integers(8)))
+
+
 class CodedTiles:
     """Tiles at one resolution, coded once and kept in memory (label channels in half precision)."""
 
@@ -56,8 +72,7 @@ class CodedTiles:
         """samples: at the resolution to train at; size: side of the crops in px; smaller tiles are mirrored."""
         self.coding, self.size, self.splat_px = coding, size, splat_px
         self._tiles = [self._code(pad_to(sample, size)) for sample in samples]
-        areas = np.array([tile.instances.size for tile in self._tiles], np.float64)
-        self._share = areas / areas.sum()
+        self._share = _areas([tile.instances.shape for tile in self._tiles])
 
     def batch(self, generator: np.random.Generator, count: int) -> CodedBatch:
         """That many crops, each under one of the square's eight symmetries."""
@@ -71,8 +86,7 @@ class CodedTiles:
 
     def _window(self, generator: np.random.Generator) -> tuple[_Tile, int, int]:
         tile = self._tiles[generator.choice(len(self._tiles), p=self._share)]
-        top, left = (int(generator.integers(0, extent - self.size + 1)) for extent in tile.instances.shape)
-        return tile, top, left
+        return tile, *_place(tile.instances.shape, self.size, generator)
 
     def _kinds(self, tile: _Tile, top: int, left: int) -> Classes:
         """Classes of the nuclei that a window shows."""
@@ -95,6 +109,18 @@ class CodedTiles:
     def _code(self, sample: Sample) -> _Tile:
         label = self.coding.encode(sample.instances, sample.classes).astype(np.float16)
         return _Tile(sample.image, label, sample.instances, sample.classes, from_instances(sample))
+
+
+def _areas(sizes: Sequence[tuple[int, ...]]) -> NDArray[np.float64]:
+    """The share of each tile (h w) in the area of all."""
+    areas = np.prod(np.array(sizes, np.float64), axis=1)
+    return np.asarray(areas / areas.sum())
+
+
+def _place(size: tuple[int, ...], side: int, generator: np.random.Generator) -> tuple[int, int]:
+    """Top and left of a window of side^2 px in a tile of `size` (h w)."""
+    top, left = (int(generator.integers(0, extent - side + 1)) for extent in size)
+    return top, left
 
 
 def colours_of(samples: Sequence[Sample]) -> Colours:

@@ -11,26 +11,28 @@ Ours; the flow is Lipman et al. (ICLR 2023), two clocks follow UniDiffuser (Bao 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import count as naturals
-from typing import Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from numpy.typing import NDArray
 from pydantic import model_validator
 from torch import Tensor
 
 from nucleosynth.conditions import counts as counting
 from nucleosynth.conditions.coding import Channels, LabelCoding, resize_channels
+from nucleosynth.conditions.slots import Slots
 from nucleosynth.config import Settings
 from nucleosynth.data.crops import CodedBatch, CodedTiles, Colours, colours_of, point_channels
 from nucleosynth.data.tiles import resample, resize_image, resize_label, resize_points
 from nucleosynth.diffusion.flow import Flow, shifted
 from nucleosynth.diffusion.prediction import Denoise, Prediction, State, guided, history_guided
 from nucleosynth.diffusion.samplers import SAMPLERS, evaluations
-from nucleosynth.methods.batches import Group, Slot, aligned
+from nucleosynth.methods.batches import Group, Slot, SlotNoise, aligned, own_size, padded, working_size
+from nucleosynth.methods.facts import Facts, common
 from nucleosynth.methods.method import StageCost
 from nucleosynth.methods.provenance import Origin
+from nucleosynth.methods.results import sample_of
 from nucleosynth.nets.count import gflop, parameters
 from nucleosynth.nets.joint import JointNet
 from nucleosynth.nets.unet import Features, Given, UNetSettings
@@ -114,31 +116,13 @@ PRESETS = {
 }
 
 
-class Facts(Settings):
-    """What a run learned of its training tiles before training; kept in the run folder."""
+class JointFlowFacts(Facts):
+    """What a run of JointFlow learned of its training tiles."""
 
-    classes: tuple[int, ...]
-    """Class ids that occur; only these have a channel."""
     colours: Colours
     """Mean and spread of the image channels."""
     counts: tuple[tuple[int, ...], ...]
     """Nuclei of each class in some training crops."""
-    tissue: str
-    """The tissue of the training tiles, "mixed" where there are several."""
-    stain: str
-    """Their stain, likewise."""
-
-    @classmethod
-    def of(cls, tiles: Sequence[Sample], coded: CodedTiles, generator: np.random.Generator) -> Self:
-        """The facts of some tiles, which are coded as well."""
-        counts = coded.counts(generator, COUNTED, len(tiles[0].class_names))
-        return cls(
-            classes=coded.coding.classes,
-            colours=colours_of(tiles),
-            counts=tuple(map(tuple, counts.tolist())),
-            tissue=_one_of({tile.tissue for tile in tiles}),
-            stain=_one_of({tile.stain for tile in tiles}),
-        )
 
 
 class JointFlow:
@@ -149,11 +133,12 @@ class JointFlow:
     takes: ClassVar[frozenset[str]] = frozenset({"points", "counts", "instances", "image"})
     stages: ClassVar[tuple[str, ...]] = (JointStage.name,)
     presets: ClassVar[Mapping[str, Settings]] = PRESETS
+    published_classes: ClassVar[int] = 5
 
     def __init__(
         self,
         settings: JointFlowSettings,
-        facts: Facts,
+        facts: JointFlowFacts,
         class_names: tuple[str, ...],
         net: JointNet,
         origin: Origin,
@@ -168,8 +153,9 @@ class JointFlow:
     def fit(cls, samples: Sequence[Sample], settings: JointFlowSettings, run: Run, fabric: Fabric) -> Self:
         """Train on tiles, cut and resampled as the settings say."""
         tiles = [sample if settings.mpp is None else resample(sample, settings.mpp) for sample in samples]
-        coded = CodedTiles(tiles, LabelCoding(occurring(tiles)), settings.tile, settings.splat_px)
-        facts = Facts.of(tiles, coded, generator_of(run.record.seed))
+        coded = CodedTiles(tiles, LabelCoding(Slots.of(tiles).classes), settings.tile, settings.splat_px)
+        counts = coded.counts(generator_of(run.record.seed), COUNTED, len(tiles[0].class_names))
+        facts = JointFlowFacts(**common(tiles), colours=colours_of(tiles), counts=tuple(map(tuple, counts.tolist())))
         run.write_facts(facts.model_dump())
         torch.manual_seed(seed_of(run.record.seed))
         stage = JointStage(settings.network, settings.training, coded.coding, facts.colours)
@@ -190,7 +176,7 @@ class JointFlow:
     def load(cls, run: Run, fabric: Fabric) -> Self:
         """The trained network of a run folder: its moving average."""
         settings = JointFlowSettings.model_validate(run.record.settings)
-        facts = Facts.model_validate(run.read_facts())
+        facts = JointFlowFacts.model_validate(run.read_facts())
         stage = JointStage(settings.network, settings.training, LabelCoding(facts.classes), facts.colours)
         checkpoint.load(run.checkpoint(stage.name), f"{cls.name}/{stage.name}", {"average": stage.average})
         net = stage.averaged_net.to(fabric.device)
@@ -238,17 +224,11 @@ class JointFlow:
         ]
 
     def _size_for(self, condition: Condition) -> tuple[int, int]:
-        """(h w) that the network works at: at its own resolution, rounded up to its stride."""
-        stride = self._net.unet.stride
-        height, width = self._own_size(condition)
-        return -(-height // stride) * stride, -(-width // stride) * stride
+        return working_size(condition, self.mpp, self._net.unet.stride)
 
-    def _own_size(self, condition: Condition) -> tuple[int, int]:
-        if self.mpp is None or condition.mpp is None or condition.mpp == self.mpp:
-            return condition.size
-        return max(round(condition.size[0] * condition.mpp / self.mpp), 1), max(
-            round(condition.size[1] * condition.mpp / self.mpp), 1
-        )
+    def _noise(self, group: Group, seed: int) -> SlotNoise:
+        shapes = {name: (width, *group.size) for name, width in self._net.groups.items()}
+        return SlotNoise(group, shapes, seed, self._fabric.device)
 
     @torch.inference_mode()
     def _make(self, group: Group, seed: int) -> list[tuple[int, Sample]]:
@@ -263,7 +243,7 @@ class JointFlow:
             kept = 0
         elif "instances" in group.given:
             kept, steps = 1, settings.guided_steps
-            noise = _noise(group, {"label": self.coding.channels}, seed, self._fabric.device)["label"]
+            noise = self._noise(group, seed).normal("label")
             denoise = guided(denoise, partial(self._without_label, features=features, noise=noise), settings.guidance)
         times = shifted(torch.linspace(0, 1, steps + 1), settings.shift).view(-1, 1).repeat(1, 2)
         if kept is not None:
@@ -286,24 +266,25 @@ class JointFlow:
 
     def _start(self, group: Group, seed: int) -> tuple[State, Features]:
         """Noise, with the given sides in place, and the features of points and counts."""
-        state = _noise(group, self._net.groups, seed, self._fabric.device)
+        noise = self._noise(group, seed)
+        state = {name: noise.normal(name) for name in self._net.groups}
         width = self.coding.class_channels + 1
         points, amounts = torch.zeros(group.width, width, *group.size), torch.zeros(group.width, width)
         pointed, counted = torch.zeros(group.width), torch.zeros(group.width)
         for slot in group.slots:
-            own, place = self._own_size(slot.condition), slot.position
+            own, place = own_size(slot.condition, self.mpp), slot.position
             if slot.condition.image is not None:
-                image = _padded(resize_image(slot.condition.image, own).transpose(2, 0, 1), group.size)
+                image = padded(resize_image(slot.condition.image, own).transpose(2, 0, 1), group.size)
                 state["image"][place] = standardised(
                     torch.from_numpy(image / np.float32(127.5) - 1), self.facts.colours
                 )
             if slot.condition.instances is not None and slot.condition.classes is not None:
                 label = self.coding.encode(*resize_label(slot.condition.instances, slot.condition.classes, own))
-                state["label"][place] = torch.from_numpy(_padded(label, group.size))
+                state["label"][place] = torch.from_numpy(padded(label, group.size))
             if slot.condition.points is not None:
                 layout = resize_points(slot.condition.points, own, self.mpp)
                 points[place] = torch.from_numpy(
-                    _padded(point_channels(layout, self.coding, self.settings.splat_px), group.size)
+                    padded(point_channels(layout, self.coding, self.settings.splat_px), group.size)
                 )
                 pointed[place] = 1
             if slot.condition.counts is not None:
@@ -317,52 +298,10 @@ class JointFlow:
             return state, self._net.encode(Given(*given))
 
     def _sample(self, slot: Slot, image: Image, label: Channels, seed: int) -> Sample:
-        """Bring both sides to the condition's size, keep what was given, and say where the rest comes from."""
-        condition, (height, width) = slot.condition, self._own_size(slot.condition)
-        image, label = image[:height, :width], label[:, :height, :width]
-        if condition.instances is not None and condition.classes is not None:
-            instances, classes = condition.instances, condition.classes
-        else:
-            zoom = condition.size[0] / height
-            instances, classes = self.coding.decode(resize_channels(label, condition.size), zoom=zoom)
-        return Sample(
-            sample_id=condition.name or f"{self.name}_{seed}_{slot.k:06d}",
-            image=condition.image if condition.image is not None else resize_image(image, condition.size),
-            instances=instances,
-            classes=classes,
-            class_names=self.class_names,
-            class_scheme=self.origin.class_scheme,
-            source=condition.source if condition.image is not None else self.origin.source,
-            mpp=condition.mpp if condition.mpp is not None else self.mpp,
-            tissue=condition.tissue or self.facts.tissue,
-            stain=condition.stain or self.facts.stain,
-            licence=condition.licence if condition.image is not None else self.origin.licence,
-            points=condition.points,
-            provenance=self.origin.of_sample(seed, slot.k, condition),
-        )
-
-
-def occurring(tiles: Sequence[Sample]) -> tuple[int, ...]:
-    """Class ids of known type that occur, ascending."""
-    return tuple(sorted({int(kind) for tile in tiles for kind in np.unique(tile.classes)} - {0}))
-
-
-def _noise(group: Group, widths: Mapping[str, int], seed: int, device: torch.device) -> State:
-    """Noise of each slot from (seed, k) and the side alone, drawn on the CPU so that devices agree; empty places 0."""
-    state = {name: torch.zeros(group.width, width, *group.size) for name, width in widths.items()}
-    for slot in group.slots:
-        for index, name in enumerate(PROCESSES):
-            if name in state:
-                generator = torch.Generator().manual_seed(seed_of(seed, slot.k, index))
-                state[name][slot.position].normal_(generator=generator)
-    return {name: noise.to(device) for name, noise in state.items()}
-
-
-def _padded(channels: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
-    """(c h w) grown to `size` at the right and the bottom by repeating the border."""
-    height, width = channels.shape[1:]
-    return np.pad(channels, ((0, 0), (0, size[0] - height), (0, size[1] - width)), mode="edge")
-
-
-def _one_of(names: set[str]) -> str:
-    return next(iter(names)) if len(names) == 1 else "mixed"
+        """Read the label at the condition's size, unless it was given."""
+        condition, (height, width) = slot.condition, own_size(slot.condition, self.mpp)
+        instances, classes = condition.instances, condition.classes
+        if instances is None or classes is None:
+            maps = resize_channels(label[:, :height, :width], condition.size)
+            instances, classes = self.coding.decode(maps, zoom=condition.size[0] / height)
+        return sample_of(self, slot, seed, image[:height, :width], instances, classes)

@@ -52,6 +52,8 @@ class Method(Protocol):
     """Names of its stages in the order of training; each has its own checkpoint."""
     presets: ClassVar[Mapping[str, Settings]]
     """Named settings, "tiny" among them."""
+    published_classes: ClassVar[int]
+    """Classes of nuclei that its paper's network was built for: what `cost` counts unless told otherwise."""
 
     @classmethod
     def fit(cls, samples: Sequence[Sample], settings: Settings, run: Run) -> Self:

@@ -15,7 +15,7 @@ from nucleosynth.verbs.options import Method
 
 
 def cost(
-    method: Method, *, preset: str = "tiny", size: int = 256, classes: int = 5, json: Path | None = None
+    method: Method, *, preset: str = "tiny", size: int = 256, classes: int | None = None, json: Path | None = None
 ) -> dict[str, Any]:
     """Count what one pair costs: 1 multiply-add = 2 FLOP, a guided step is two evaluations, training apart.
 
@@ -27,13 +27,13 @@ def cost(
         method: a method (names are in `nucleosynth list`), or a run folder, whose settings and classes then count.
         preset: named settings of the method.
         size: side of the pair in px.
-        classes: number of classes.
+        classes: number of classes; as many as the method was published with unless given.
         json: write the numbers to this file.
 
     Raises:
         UserError: an unknown name, or a size that the network cannot take.
     """
-    if size < 8 or classes < 1:
+    if size < 8 or (classes is not None and classes < 1):
         raise UserError(
             "nothing to count", expected="a size of at least 8 px and at least 1 class", got=f"{size} px, {classes}"
         )
@@ -45,6 +45,7 @@ def cost(
     else:
         kind = catalog.load("method", method)
         settings = preset_of(kind.presets, preset)
+        classes = kind.published_classes if classes is None else classes
     stages = kind.cost(settings, size, classes)
     found = {
         "method": kind.name,
