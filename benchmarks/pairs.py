@@ -2,7 +2,7 @@
 
     python benchmarks/pairs.py RUN DATA [--n 128] [--json FILE]
 
-RUN is a run folder of `nucleosynth fit`, DATA the data it was trained on (with splits). Prints one table:
+RUN is a run folder of any method, DATA the data it was trained on (with splits). Prints one table:
 
     contrast     median haematoxylin contrast of nuclei to the 3-px ring around them, synthetic over real crops
     FSD          Frechet distance of class proportions (per cent, background in); its floor: real crops to real crops
@@ -12,7 +12,10 @@ RUN is a run folder of `nucleosynth fit`, DATA the data it was trained on (with 
     copies       median distance to the nearest training crop, beside that of held-out tiles
     points       share of given points that lie in a made nucleus (and in one of their class), beside shuffled points
     labels       contrast of made images under the given labels, beside shuffled labels
+    captions     share of the made nuclei whose class the caption names, beside the caption of another tile
     images       AJI and PQ of labels made for held-out images
+
+Rows of conditions that a method does not take are left out.
 """
 
 import argparse
@@ -25,11 +28,13 @@ from typing import Any
 
 import numpy as np
 
+from nucleosynth import catalog
+from nucleosynth.conditions import captions
 from nucleosynth.conditions.counts import from_classes
 from nucleosynth.conditions.points import from_instances
+from nucleosynth.data.crops import Crops
 from nucleosynth.data.reader import read
-from nucleosynth.data.tiles import random_crop, resample
-from nucleosynth.methods.jointflow import JointFlow
+from nucleosynth.data.tiles import resample
 from nucleosynth.metrics.contrast import nuclear_contrast
 from nucleosynth.metrics.copies import copies
 from nucleosynth.metrics.instance import mean, scores
@@ -48,17 +53,20 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=128)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    model = JointFlow.load(Run.open(options.run), fabric_for())
+    run = Run.open(options.run)
+    model = catalog.load("method", run.record.method).load(run, fabric_for())
     found = measure(model, options.data, options.n)
     print("\n".join(f"{name:<28}{value:.3f}" for name, value in found.items()))
     if options.json:
         options.json.write_text(json.dumps(found, indent=1) + "\n")
 
 
-def measure(model: JointFlow, data: str, n: int) -> dict[str, float]:
+def measure(model: Any, data: str, n: int) -> dict[str, float]:
     """The whole table."""
     train, test = ([_at(model, tile) for tile in read(data, split)] for split in ("train", "test"))
-    real, again, held_out = crops(train, 2 * n, 1, model), crops(train, 2 * n, 2, model), crops(test, n, 3, model)
+    real, again, held_out = (
+        crops(tiles, count, seed, model) for seed, (tiles, count) in enumerate([(train, 2 * n)] * 2 + [(test, n)], 1)
+    )
     asked = list(islice(model.default_conditions(7), n))
     made = list(model.generate(iter(asked), 7, count=n, batch=32))
     counts = [len(sample.classes) for sample in made], [len(sample.classes) for sample in real]
@@ -73,11 +81,20 @@ def measure(model: JointFlow, data: str, n: int) -> dict[str, float]:
         "empty, real": float(np.mean(np.array(counts[1]) == 0)),
         **{f"copies, {name}": float(near[name]) for name in ("distance", "held_out_distance", "closest")},
     }
-    found |= {
-        "counts, off": off(asked, made),
-        "counts, off, shuffled": off([*asked[1:], asked[0]], made),
-    }
-    return found | follow_points(model, held_out) | follow_labels(model, held_out) | label_images(model, test)
+    if "counts" in model.takes:
+        found |= follow_counts(model, held_out)
+    for side, follow in FOLLOWED.items():
+        if side in model.takes:
+            found |= follow(model, held_out)
+    return found | (label_images(model, test) if "image" in model.takes else {})
+
+
+def follow_counts(model: Any, tiles: Sequence[Sample]) -> dict[str, float]:
+    """How far off the numbers of nuclei are; shuffled: the numbers that were asked for the next tile."""
+    counts = [from_classes(tile.classes, len(tile.class_names)) for tile in tiles]
+    asked = [Condition(model.size, model.mpp, model.class_names, counts=count) for count in counts]
+    made = _make(model, asked)
+    return {"counts, off": off(asked, made), "counts, off, shuffled": off([*asked[1:], asked[0]], made)}
 
 
 def off(asked: Sequence[Condition], made: Sequence[Sample]) -> float:
@@ -87,7 +104,7 @@ def off(asked: Sequence[Condition], made: Sequence[Sample]) -> float:
     return float(np.abs(wanted - found).sum() / wanted.sum())
 
 
-def follow_points(model: JointFlow, tiles: Sequence[Sample]) -> dict[str, float]:
+def follow_points(model: Any, tiles: Sequence[Sample]) -> dict[str, float]:
     """Share of points inside a made nucleus; shuffled: the points of the next tile."""
     layouts = [from_instances(tile) for tile in tiles if len(tile.classes)]
     asked = [Condition(model.size, model.mpp, model.class_names, points=layout) for layout in layouts]
@@ -105,7 +122,7 @@ def follow_points(model: JointFlow, tiles: Sequence[Sample]) -> dict[str, float]
     return found
 
 
-def follow_labels(model: JointFlow, tiles: Sequence[Sample]) -> dict[str, float]:
+def follow_labels(model: Any, tiles: Sequence[Sample]) -> dict[str, float]:
     """Contrast of made images under their labels, over that of real ones; shuffled: the labels of the next tile."""
     given = [tile for tile in tiles if len(tile.classes)]
     asked = [Condition(t.size, t.mpp, t.class_names, instances=t.instances, classes=t.classes) for t in given]
@@ -118,19 +135,37 @@ def follow_labels(model: JointFlow, tiles: Sequence[Sample]) -> dict[str, float]
     return {"labels, contrast": contrast(made) / real, "labels, shuffled": contrast(shuffled) / real}
 
 
-def label_images(model: JointFlow, tiles: Sequence[Sample]) -> dict[str, float]:
+def follow_captions(model: Any, tiles: Sequence[Sample]) -> dict[str, float]:
+    """Share of made nuclei whose class the caption names; shuffled: the next caption that names other classes."""
+    given = [tile for tile in tiles if 0 < len(set(tile.classes.tolist())) < len(model.facts.classes)]
+    if len(given) < 2:
+        return {}
+    asked = [Condition(model.size, model.mpp, model.class_names, caption=captions.of_sample(tile)) for tile in given]
+    made = _make(model, asked)
+    named = [set(tile.classes.tolist()) for tile in given]
+    others = [next((n for n in named[i + 1 :] + named[:i] if n != own), own) for i, own in enumerate(named)]
+    return {
+        name: float(
+            np.mean([kind in kinds for s, kinds in zip(made, sets, strict=True) for kind in s.classes.tolist()])
+        )
+        for name, sets in {"captions, named": named, "captions, shuffled": others}.items()
+    }
+
+
+FOLLOWED = {"points": follow_points, "instances": follow_labels, "caption": follow_captions}
+
+
+def label_images(model: Any, tiles: Sequence[Sample]) -> dict[str, float]:
     """Scores of labels that are made for whole held-out images."""
     made = _make(model, [Condition(t.size, t.mpp, t.class_names, image=t.image, source=t.source) for t in tiles])
     means = mean([scores(true.instances, found.instances) for true, found in zip(tiles, made, strict=True)])
     return {f"images, {name}": means[name].value for name in ("dice", "aji", "pq")}
 
 
-def crops(tiles: Sequence[Sample], count: int, seed: int, model: JointFlow) -> list[Sample]:
+def crops(tiles: Sequence[Sample], count: int, seed: int, model: Any) -> list[Sample]:
     """Real crops of the model's size, every pixel equally likely."""
-    generator = generator_of(seed)
-    area = np.array([tile.instances.size for tile in tiles], float)
-    chosen = generator.choice(len(tiles), count, p=area / area.sum())
-    return [random_crop(tiles[k], model.size[0], generator) for k in chosen]
+    windows = Crops(tiles, model.size[0])
+    return [windows.draw(generator_of(seed, k)) for k in range(count)]
 
 
 def contrast(samples: Sequence[Sample]) -> float:
@@ -143,12 +178,12 @@ def proportions(samples: Sequence[Sample]) -> Any:
     return np.array([class_proportions(s.instances, s.classes, len(s.class_names), background=True) for s in samples])
 
 
-def _make(model: JointFlow, conditions: list[Condition]) -> list[Sample]:
+def _make(model: Any, conditions: list[Condition]) -> list[Sample]:
     stream: Iterator[Condition] = islice(conditions, None)
     return list(model.generate(stream, 11, count=len(conditions), batch=32))
 
 
-def _at(model: JointFlow, tile: Sample) -> Sample:
+def _at(model: Any, tile: Sample) -> Sample:
     return tile if model.mpp is None else resample(tile, model.mpp)
 
 
