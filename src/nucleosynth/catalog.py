@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from nucleosynth.errors import unknown_name
 
-Kind = Literal["verb", "data set", "class scheme", "format", "method", "encoder", "judge", "metric"]
+Kind = Literal["verb", "data set", "class scheme", "format", "method", "encoder", "text encoder", "judge", "metric"]
 
 
 @dataclass(frozen=True)
@@ -215,6 +215,13 @@ CATALOG: dict[Kind, tuple[Entry, ...]] = {
             "any classifier of torchvision: torchvision:ARCHITECTURE[:FILE or download]",
         ),
         Entry("onnx", "encoders.onnx:load", "a network in an ONNX file, its normalisation in FILE.json: onnx:FILE"),
+    ),
+    "text encoder": (
+        Entry(
+            "words",
+            "encoders.words:load",
+            "a small transformer over hashed words, trained with the model; the embedded default",
+        ),
     ),
     "judge": (
         Entry(
