@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from nucleosynth.conditions import points, structure
+from nucleosynth.conditions.slots import Slots
+from nucleosynth.conditions.structure_coding import StructureCoding
 from nucleosynth.data.reader import read
 from nucleosynth.instances import hover, offsets, watershed
 from nucleosynth.metrics.instance import scores
@@ -36,6 +38,18 @@ def by_hover(instances: Instances, scale: float) -> Instances:  # noqa: ARG001 -
     return hover.extract((instances > 0).astype(np.float32), np.moveaxis(structure.hv(instances), 0, -1))
 
 
+def by_structure(instances: Instances, scale: float) -> Instances:
+    """NuDiff's structure, HoVer's sizes scaled to the resolution."""
+    coding = StructureCoding(Slots(()), "hv", 0.5 / scale)
+    return coding.decode(coding.encode(instances, np.zeros(instances.max(), np.uint8)))[0]
+
+
+def by_offset_structure(instances: Instances, scale: float) -> Instances:
+    """NuDiff's structure with offsets for vectors, cut at their reach."""
+    coding = StructureCoding(Slots(()), "offsets", 0.5 / scale)
+    return coding.decode(coding.encode(instances, np.zeros(instances.max(), np.uint8)))[0]
+
+
 def by_distance(instances: Instances, scale: float) -> Instances:  # noqa: ARG001 - has no sizes
     """CoSyn's normalised distance, markers from its minima."""
     return watershed.from_distance(instances > 0, structure.distance(instances))
@@ -53,6 +67,8 @@ CODINGS: dict[str, Coding] = {
     "offsets": by_offsets,
     "offsets, 1 px noise": by_noisy_offsets,
     "HoVer as published": by_hover,
+    "structure, hv": by_structure,
+    "structure, offsets": by_offset_structure,
     "distance, own minima": by_distance,
     "distance and points": by_points,
 }
