@@ -110,7 +110,8 @@ def test_noise_in_the_channels_is_read_through(cells: Sample) -> None:
     coding = StructureCoding(Slots((1, 2, 3)), "offsets")
     maps = coding.encode(cells.instances, cells.classes)
     noisy = maps + np.random.default_rng(0).normal(0, 0.1, maps.shape).astype(np.float32)
-    instances, classes = coding.decode(noisy - 5 * (maps == -1))  # far below -1: classes are compared, not thresholded
+    noisy[1:-2] -= 5  # classes are compared, not thresholded
+    instances, classes = coding.decode(noisy)
     assert scores(cells.instances, instances)["aji"] > 0.9
     assert (classes > 0).all()
 
