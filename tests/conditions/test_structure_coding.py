@@ -140,6 +140,18 @@ def test_the_condition_is_zero_or_one_with_clean_vectors(cells: Sample) -> None:
     assert again[-2:, cells.instances > 0].all()
 
 
+def test_a_picture_shows_nuclei_and_their_vectors(cells: Sample) -> None:
+    coding = StructureCoding(Slots((1, 2, 3)))
+    picture = coding.picture(coding.encode(cells.instances, cells.classes))
+    assert (picture.shape, picture.dtype) == ((96, 96, 3), np.uint8)
+    inside = cells.instances > 0
+    assert picture[inside].max(axis=1).min() == 255
+    assert picture[~inside].max() < 30
+    right, left = picture[36, 17].astype(int), picture[36, 3].astype(int)  # of a nucleus with its centre at (36, 10)
+    assert right.argmax() == 0 != left.argmax()
+    assert picture[36, 10].min() > 200
+
+
 def test_channels_that_are_not_finite_are_refused() -> None:
     for coding in CODINGS:
         with pytest.raises(UserError, match="not finite"):

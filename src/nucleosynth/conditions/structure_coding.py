@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Literal
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,7 +23,7 @@ from nucleosynth.conditions import structure
 from nucleosynth.conditions.slots import Slots
 from nucleosynth.instances import hover, offsets
 from nucleosynth.instances.classes import majority
-from nucleosynth.sample import Classes, Instances
+from nucleosynth.sample import Classes, Image, Instances
 
 Channels = NDArray[np.float32]
 Vectors = Literal["hv", "released", "offsets"]
@@ -98,6 +99,18 @@ class StructureCoding:
             return instances, self.slots.class_ids(np.ones(instances.max(initial=0), np.uint8))
         votes = maps[1:-2] - maps[1:-2].min() + 1
         return instances, self.slots.class_ids(majority(instances, votes, background=False))
+
+    def picture(self, maps: Channels) -> Image:
+        """Channels (c h w) to look at: (h w 3), nuclei on near-black, a vector's direction as hue, its length as colour.
+
+        Each nucleus is a colour wheel that is white at its centre; what is half there is half as bright.
+        """
+        along, down = maps[-2:]
+        hue = np.degrees(np.arctan2(down, along)) % 360
+        colour = np.clip(np.hypot(along, down) * (2 if self.coding == "offsets" else 1), 0, 1)
+        light = np.clip(0.08 + 0.92 * self._foreground(maps), 0, 1)
+        shown = cv2.cvtColor(np.stack([hue, colour, light], axis=-1).astype(np.float32), cv2.COLOR_HSV2RGB)
+        return np.asarray((255 * shown).round(), np.uint8)
 
     def _semantic(self, instances: Instances, classes: Classes) -> Channels:
         if not self.slots.typed:
