@@ -101,7 +101,7 @@ class StructureCoding:
         return instances, self.slots.class_ids(majority(instances, votes, background=False))
 
     def picture(self, maps: Channels) -> Image:
-        """Channels (c h w) to look at: (h w 3), nuclei on near-black, a vector's direction as hue, its length as colour.
+        """Channels (c h w) to look at, (h w 3): nuclei on near-black, directions as hues, lengths as their strength.
 
         Each nucleus is a colour wheel that is white at its centre; what is half there is half as bright.
         """
