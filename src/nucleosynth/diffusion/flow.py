@@ -6,7 +6,6 @@ clocks differ by group, so that one network knows the joint and both conditional
 """
 
 from collections.abc import Mapping
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -15,16 +14,6 @@ from nucleosynth.diffusion.prediction import State
 
 CLAMP = 0.3
 """1 - t is held above this in the weight of the velocity loss."""
-
-
-class Process(Protocol):
-    """A Gaussian process x_t = alpha(t) x0 + sigma(t) noise; nothing else of it is ever asked."""
-
-    def alpha(self, t: Tensor) -> Tensor:
-        """Share of the data."""
-
-    def sigma(self, t: Tensor) -> Tensor:
-        """Share of the noise."""
 
 
 class Flow:

@@ -1,72 +1,87 @@
-"""Samplers: plain functions of (denoise, state, times, processes), deterministic, for any Gaussian process.
+"""Samplers: plain functions of (denoise, state, times, processes, noise), for any Gaussian and categorical processes.
 
-Any process is a rescaled flow: with s = alpha / (alpha + sigma) and y = x / (alpha + sigma), y = s x0 + (1 - s)
-noise. So all of them work in (s, y), where d(y / (1 - s)) = x0-hat ds / (1 - s)^2 is the probability-flow equation,
-solved exactly for an x0-hat that is a polynomial in s. A group whose clock stands still stays as it is: that is how a
-known side is kept.
+They work in the path's (s, y) (diffusion.path), where d(y / (1 - s)) = x0-hat ds / (1 - s)^2 is the probability-flow
+equation, solved exactly for an x0-hat that is a polynomial in s. All but `ancestral` are deterministic for Gaussian
+groups. A categorical group moves by its posterior in every one of them, after the first evaluation of a step. A group
+whose clock stands still stays as it is: that is how a known side is kept.
 
-times: (n + 1, g), the clocks of each group from the start to the end of sampling.
+times: (n + 1, g), the clocks of each group, in the state's order, from the start to the end of sampling. noise: what
+`ancestral` and categorical groups draw from; the others do without.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from nucleosynth.diffusion.flow import Process
-from nucleosynth.diffusion.prediction import Denoise, State
+from nucleosynth.diffusion.categorical import Categorical
+from nucleosynth.diffusion.path import Move, Path
+from nucleosynth.diffusion.path import Noise as Noise
+from nucleosynth.diffusion.prediction import Denoise, Prediction, State
+from nucleosynth.diffusion.schedule import Process
 
-Sampler = Callable[[Denoise, State, Tensor, Mapping[str, Process]], State]
-Move = tuple[float, float]
-"""A group's step in s: (from, to)."""
+Processes = Mapping[str, Process | Categorical]
 
 
-def euler(denoise: Denoise, state: State, times: Tensor, processes: Mapping[str, Process]) -> State:
+class Sampler(Protocol):
+    """What every sampler is: the state at the first clocks -> the state at the last ones."""
+
+    def __call__(
+        self, denoise: Denoise, state: State, times: Tensor, processes: Processes, noise: Noise | None = None
+    ) -> State: ...
+
+
+def euler(denoise: Denoise, state: State, times: Tensor, processes: Processes, noise: Noise | None = None) -> State:
     """First order: x0-hat held over the step; DDIM (Song et al., ICLR 2021). One evaluation a step."""
-    path = _Path(times, state, processes)
+    path = Path(times, state, processes, noise)
     y = path.enter(state)
     for i in range(path.steps):
-        x0 = path.evaluate(denoise, y, i)
-        y = {name: _advance(y[name], x0[name], None, path.move(name, i)) for name in y}
-    return path.leave(y)
-
-
-def heun(denoise: Denoise, state: State, times: Tensor, processes: Mapping[str, Process]) -> State:
-    """Second order: a trial step, then x0-hat linear between both ends (Karras et al., EDM, 2022, Algorithm 1, in x0).
-
-    Two evaluations a step, one in a last step that ends at the data.
-    """
-    path = _Path(times, state, processes)
-    y = path.enter(state)
-    for i in range(path.steps):
-        x0 = path.evaluate(denoise, y, i)
-        trial = {name: _advance(y[name], x0[name], None, path.move(name, i)) for name in y}
-        if path.ends_at_data(i):
-            y = trial
-            continue
-        ahead = path.evaluate(denoise, trial, i + 1)
-        y = {
-            name: _advance(y[name], x0[name], _slope(ahead[name], x0[name], path.move(name, i)), path.move(name, i))
-            for name in y
+        x0 = path.evaluate(denoise, y, i).x0
+        y = path.redrawn(y, x0, i) | {
+            name: _advance(y[name], x0[name], None, path.move(name, i)) for name in path.gaussian
         }
     return path.leave(y)
 
 
-def multistep(denoise: Denoise, state: State, times: Tensor, processes: Mapping[str, Process]) -> State:
+def heun(denoise: Denoise, state: State, times: Tensor, processes: Processes, noise: Noise | None = None) -> State:
+    """Second order: a trial step, then x0-hat linear between both ends (Karras et al., EDM, 2022, Algorithm 1, in x0).
+
+    Two evaluations a step, one in a last step that ends at the data.
+    """
+    path = Path(times, state, processes, noise)
+    y = path.enter(state)
+    for i in range(path.steps):
+        x0 = path.evaluate(denoise, y, i).x0
+        trial = path.redrawn(y, x0, i) | {
+            name: _advance(y[name], x0[name], None, path.move(name, i)) for name in path.gaussian
+        }
+        if path.ends_at_data(i):
+            y = trial
+            continue
+        ahead = path.evaluate(denoise, trial, i + 1).x0
+        y = trial | {
+            name: _advance(y[name], x0[name], _slope(ahead[name], x0[name], path.move(name, i)), path.move(name, i))
+            for name in path.gaussian
+        }
+    return path.leave(y)
+
+
+def multistep(denoise: Denoise, state: State, times: Tensor, processes: Processes, noise: Noise | None = None) -> State:
     """Second order at one evaluation a step: x0-hat linear through this step's and the last one's.
 
     The data-prediction multistep of DPM-Solver++(2M) (Lu et al., 2022, Algorithm 2), with x0-hat linear in s instead
     of in log(alpha / sigma), so that pure noise (s = 0) is an ordinary start. A last step that ends at the data is
     first order.
     """
-    path = _Path(times, state, processes)
+    path = Path(times, state, processes, noise)
     y = path.enter(state)
     before: State | None = None
     for i in range(path.steps):
-        x0 = path.evaluate(denoise, y, i)
-        moved = {}
-        for name in y:
+        x0 = path.evaluate(denoise, y, i).x0
+        moved = path.redrawn(y, x0, i)
+        for name in path.gaussian:
             straight = before is None or path.ends_at_data(i)
             slope = None if straight or before is None else _slope(x0[name], before[name], path.move(name, i - 1))
             moved[name] = _advance(y[name], x0[name], slope, path.move(name, i))
@@ -74,7 +89,52 @@ def multistep(denoise: Denoise, state: State, times: Tensor, processes: Mapping[
     return path.leave(y)
 
 
-SAMPLERS: Mapping[str, Sampler] = {"euler": euler, "heun": heun, "multistep": multistep}
+def dpm_solver(
+    denoise: Denoise, state: State, times: Tensor, processes: Processes, noise: Noise | None = None
+) -> State:
+    """DPM-Solver++(2M): x0-hat linear in log(alpha / sigma) through this step's and the last one's (Lu et al., 2022).
+
+    Their Algorithm 2. One evaluation a step; first order in the first step and in a last one that ends at the data.
+    """
+    path = Path(times, state, processes, noise)
+    y = path.enter(state)
+    before: State | None = None
+    for i in range(path.steps):
+        x0 = path.evaluate(denoise, y, i).x0
+        moved = path.redrawn(y, x0, i)
+        for name in path.gaussian:
+            ahead = 0.0 if before is None else _ahead(path.move(name, i), path.move(name, i - 1))
+            held = x0[name] if before is None or not ahead else x0[name] + ahead * (x0[name] - before[name])
+            moved[name] = _advance(y[name], held, None, path.move(name, i))
+        y, before = moved, x0
+    return path.leave(y)
+
+
+def ancestral(denoise: Denoise, state: State, times: Tensor, processes: Processes, noise: Noise | None = None) -> State:
+    """Draws from q(x_s | x_t, x0-hat) (Ho et al., 2020, Algorithm 2; CoSyn's reverse step is the same for its chain).
+
+    The variance is the learned one where the prediction has it, else beta-tilde; none in a step to the data. One
+    evaluation a step.
+    """
+    path = Path(times, state, processes, noise)
+    y = path.enter(state)
+    for i in range(path.steps):
+        found = path.evaluate(denoise, y, i)
+        y = path.redrawn(y, found.x0, i) | {name: _reversed(path, name, y[name], found, i) for name in path.gaussian}
+    return path.leave(y)
+
+
+ddim = euler
+"""Without noise (eta = 0) DDIM is the first-order step."""
+
+SAMPLERS: Mapping[str, Sampler] = {
+    "euler": euler,
+    "heun": heun,
+    "multistep": multistep,
+    "ancestral": ancestral,
+    "ddim": ddim,
+    "dpm_solver": dpm_solver,
+}
 
 
 def evaluations(sampler: str, steps: int) -> int:
@@ -98,34 +158,28 @@ def _slope(late: Tensor, early: Tensor, move: Move) -> Tensor | None:
     return None if move[0] == move[1] else (late - early) / (move[1] - move[0])
 
 
-class _Path:
-    """The steps of each group in s, and the way from x to y and back."""
+def _ahead(move: Move, last: Move) -> float:
+    """How far the middle of a step lies beyond its start, in the last step's length; both in log(alpha / sigma).
 
-    def __init__(self, times: Tensor, state: State, processes: Mapping[str, Process]) -> None:
-        self._times = times
-        self.steps = len(times) - 1
-        self._batch = len(next(iter(state.values())))
-        self._scale: dict[str, Tensor] = {}
-        self._s: dict[str, list[float]] = {}
-        for name, t in zip(state, times.double().unbind(1), strict=True):
-            alpha, sigma = processes[name].alpha(t), processes[name].sigma(t)
-            self._scale[name] = alpha + sigma
-            self._s[name] = (alpha / (alpha + sigma)).tolist()
+    0 (first order) where a step stands still, starts at pure noise or ends at the data: those lengths say nothing.
+    """
+    if move[0] == move[1] or last[0] == last[1] or last[0] <= 0 or move[1] >= 1:
+        return 0.0
+    length, before = (math.log(r * (1 - s) / (s * (1 - r))) for s, r in (move, last))
+    return length / (2 * before)
 
-    def enter(self, state: State) -> State:
-        return {name: x / float(self._scale[name][0]) for name, x in state.items()}
 
-    def leave(self, y: State) -> State:
-        return {name: part * float(self._scale[name][-1]) for name, part in y.items()}
-
-    def move(self, name: str, i: int) -> Move:
-        return self._s[name][i], self._s[name][i + 1]
-
-    def ends_at_data(self, i: int) -> bool:
-        return all(s[i + 1] >= 1 for s in self._s.values())
-
-    def evaluate(self, denoise: Denoise, y: State, i: int) -> State:
-        x = {name: part * float(self._scale[name][i]) for name, part in y.items()}
-        device = next(iter(x.values())).device
-        t = self._times[i].to(device, torch.float32).expand(self._batch, -1)
-        return denoise(x, t).x0
+def _reversed(path: Path, name: str, y: Tensor, found: Prediction, i: int) -> Tensor:
+    """The step of schedule.Reverse in (s, y), where pure noise (s = 0) is an ordinary start."""
+    s, r = path.move(name, i)
+    if s == r:
+        return y
+    kept = (1 - r) / (1 - s)
+    ratio = kept * s / r
+    mean = kept * ratio * y + r * (1 - ratio**2) * found.x0[name]
+    if r >= 1:
+        return mean
+    spread: float | Tensor = (1 - r) * math.sqrt(1 - ratio**2)
+    if found.log_variance is not None and name in found.log_variance:
+        spread = torch.exp(found.log_variance[name] / 2) / path.scale(name, i + 1)
+    return mean + spread * path.noise.normal(name, i + 1)
