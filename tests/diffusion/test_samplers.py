@@ -4,15 +4,12 @@ import math
 
 import pytest
 import torch
+from mixture import MEANS, SHARES, SPREAD, Numbers, denoiser
 from torch import Tensor
 
 from nucleosynth.diffusion.flow import Flow
-from nucleosynth.diffusion.prediction import Denoise, Prediction, State, guided, history_guided
+from nucleosynth.diffusion.prediction import Prediction, State, guided, history_guided
 from nucleosynth.diffusion.samplers import SAMPLERS, evaluations
-
-MEANS = torch.tensor([-2.0, 0.5, 3.0], dtype=torch.float64)
-SHARES = torch.tensor([0.3, 0.5, 0.2], dtype=torch.float64)
-SPREAD = 0.4
 
 
 class Cosine:
@@ -25,32 +22,11 @@ class Cosine:
         return torch.sin(t * math.pi / 2)
 
 
-def exact(x: Tensor, alpha: float, sigma: float) -> Tensor:
-    """E[x0 | x_t] for the mixture."""
-    variance = alpha**2 * SPREAD**2 + sigma**2
-    x = x[..., None].double()
-    weight = torch.softmax(SHARES.log() - (x - alpha * MEANS) ** 2 / (2 * variance), dim=-1)
-    posterior = MEANS + alpha * SPREAD**2 / variance * (x - alpha * MEANS)
-    return (weight * posterior).sum(-1)
-
-
-def denoiser(process: Flow | Cosine) -> Denoise:
-    def denoise(state: State, t: Tensor) -> Prediction:
-        clock = t[0].double()
-        return Prediction(
-            {
-                name: exact(x, float(process.alpha(clock[i])), float(process.sigma(clock[i])))
-                for i, (name, x) in enumerate(state.items())
-            }
-        )
-
-    return denoise
-
-
 def run(name: str, steps: int, process: Flow | Cosine, start: Tensor) -> Tensor:
     ends = (0.0, 1.0) if isinstance(process, Flow) else (1.0, 0.0)
     times = torch.linspace(*ends, steps + 1, dtype=torch.float64)[:, None]
-    return SAMPLERS[name](denoiser(process), {"x": start}, times, {"x": process})["x"]
+    noise = Numbers(1, x=tuple(start.shape))
+    return SAMPLERS[name](denoiser(process), {"x": start}, times, {"x": process}, noise)["x"]
 
 
 @pytest.mark.parametrize("process", [Flow(), Cosine()])
@@ -65,7 +41,7 @@ def test_samples_have_the_mixture_s_distribution(name: str, process: Flow | Cosi
         assert abs(float(found[nearest == k].std()) - SPREAD) < 0.07
 
 
-@pytest.mark.parametrize(("name", "order"), [("euler", 1), ("heun", 2), ("multistep", 2)])
+@pytest.mark.parametrize(("name", "order"), [("euler", 1), ("ddim", 1), ("heun", 2), ("multistep", 2)])
 def test_declared_order(name: str, order: int) -> None:
     """Halving the step divides the error by 2^order (up to a time short of the data, where all are smooth)."""
     start = torch.linspace(-2.5, 2.5, 41, dtype=torch.float64).view(-1, 1, 1, 1)
@@ -84,7 +60,8 @@ def test_a_group_whose_clock_stands_still_is_kept(name: str) -> None:
     known, noise = torch.full((2, 1, 3, 3), 0.7), torch.randn(2, 1, 3, 3)
     times = torch.tensor([[1.0, 0.0], [1.0, 0.5], [1.0, 1.0]])
     state = {"image": known, "label": noise}
-    found = SAMPLERS[name](denoiser(Flow()), state, times, {"image": Flow(), "label": Flow()})
+    numbers = Numbers(0, image=(2, 1, 3, 3), label=(2, 1, 3, 3))
+    found = SAMPLERS[name](denoiser(Flow()), state, times, {"image": Flow(), "label": Flow()}, numbers)
     torch.testing.assert_close(found["image"], known)
     assert not torch.allclose(found["label"].float(), noise)
 
@@ -100,7 +77,7 @@ def test_evaluations_are_counted(name: str) -> None:
         return inner(state, t)
 
     times = torch.linspace(0, 1, 8)[:, None]
-    SAMPLERS[name](counting, {"x": torch.zeros(1, 1, 1, 1)}, times, {"x": Flow()})
+    SAMPLERS[name](counting, {"x": torch.zeros(1, 1, 1, 1)}, times, {"x": Flow()}, Numbers(0, x=(1, 1, 1, 1)))
     assert calls == evaluations(name, 7)
 
 
