@@ -222,6 +222,24 @@ CATALOG: dict[Kind, tuple[Entry, ...]] = {
             "encoders.words:load",
             "a small transformer over hashed words, trained with the model; the embedded default",
         ),
+        Entry(
+            "plip",
+            "encoders.clip_text:load_plip",
+            "text tower of PLIP (vinid/plip): plip of the hub's cache, plip:FOLDER, or plip:download",
+            "Huang et al., A visual-language foundation model for pathology, Nature Medicine 2023",
+        ),
+        Entry(
+            "clip-text",
+            "encoders.clip_text:load",
+            "text tower of a CLIP: clip-text:FOLDER, or clip-text:OWNER/NAME[:download]",
+            "Radford et al., Learning transferable visual models, ICML 2021",
+        ),
+        Entry(
+            "t5",
+            "encoders.t5:load",
+            "encoder of a T5: t5:FOLDER, or t5:OWNER/NAME[:download]",
+            "Raffel et al., Exploring the limits of transfer learning, JMLR 2020",
+        ),
     ),
     "judge": (
         Entry(

@@ -1,9 +1,9 @@
 """Text encoders keep their contract: tokens of each caption alone, nothing where there is no word, ids that stay."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import small_text
 import torch
 from numpy.testing import assert_array_equal
 from torch import Tensor, nn
@@ -17,14 +17,13 @@ from nucleosynth.encoders import words
 from nucleosynth.encoders.text import TextEncoder, check, load
 from nucleosynth.errors import UserError
 
-SPECS: dict[str, Callable[[Path], str]] = {"words": lambda _: "words"}
 CAPTIONS = ["colon tissue with no nucleus", "", "breast", "colon tissue including nuclei types of a, b, and c"]
 
 
 @pytest.fixture(params=[entry.name for entry in catalog.CATALOG["text encoder"]])
 def encoder(request: pytest.FixtureRequest, tmp_path: Path) -> TextEncoder:
     """Each text encoder of the catalog, with weights that have seen nothing."""
-    return load(SPECS[request.param](tmp_path))
+    return load(small_text.SPECS[request.param](tmp_path))
 
 
 @torch.inference_mode()
@@ -83,8 +82,8 @@ def test_another_encoder_is_refused(encoder: TextEncoder) -> None:
 
 
 def test_an_unknown_name_is_told() -> None:
-    with pytest.raises(UserError, match="did you mean 'words'"):
-        load("wrods")
+    with pytest.raises(UserError, match="did you mean 'plip'"):
+        load("pllip")
     with pytest.raises(UserError, match=r"words takes no file(.|\n)*words:mine"):
         load("words:mine")
 
