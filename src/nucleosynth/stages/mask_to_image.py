@@ -1,0 +1,193 @@
+"""Painting an image for a map: SPADE diffusion, the second step of NuDiff and the whole of SDM and DiffMix.
+
+As published (Wang et al., "Semantic image synthesis via diffusion models", 2022): in a second phase the condition is
+dropped from some of the batch, so that sampling may be guided by it. Ours: a channel of its own says that it was
+dropped, for an empty map is a condition too; and what the condition decides is computed once a sample, not once a step.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from nucleosynth.config import Settings
+from nucleosynth.diffusion.path import Noise
+from nucleosynth.diffusion.prediction import Denoise, Prediction, State, clipped, guided_pair
+from nucleosynth.diffusion.samplers import SAMPLERS, evaluations
+from nucleosynth.diffusion.schedule import following, spaced
+from nucleosynth.nets.adm import TINY, ADMSettings
+from nucleosynth.nets.count import gflop, parameters
+from nucleosynth.nets.spade import Modulations, SpadeADM, joined
+from nucleosynth.stages.denoising import Denoising, TrainingSettings
+from nucleosynth.training.checkpoint import Moment
+from nucleosynth.training.ema import averaged
+
+GROUP = "image"
+"""The one channel group of the state."""
+
+
+class PaintingTraining(TrainingSettings):
+    """How the network is trained, in one phase or two."""
+
+    second_phase: float = 0.0
+    """Share of the budget after which the condition is dropped at times, and the learning rate is another."""
+    second_rate: float = 1.0
+    """Learning rate in the second phase over that of the first."""
+    drop: float = 0.2
+    """Share of the windows whose condition is dropped in the second phase."""
+
+
+class PaintingSampling(Settings):
+    """How an image is sampled; a guided step is two evaluations."""
+
+    sampler: Literal["ancestral", "ddim", "dpm_solver", "heun"] = "dpm_solver"
+    """See diffusion.samplers."""
+    steps: int = 16
+    """Steps for an image from noise; from a part of the way, that part of them."""
+    guidance: float = 1.5
+    """Scale of the guidance by the condition against none; 1 = none."""
+
+
+class MaskToImageSettings(Settings):
+    """Everything that painting is decided by."""
+
+    network: ADMSettings = TINY
+    denoising: Denoising = Denoising()
+    training: PaintingTraining = PaintingTraining()
+    sampling: PaintingSampling = PaintingSampling()
+
+
+def build(settings: MaskToImageSettings, condition_channels: int) -> SpadeADM:
+    """The network, untrained; it sees one channel more than the condition has (`flagged`)."""
+    return SpadeADM(settings.network, 3, settings.denoising.outputs(3), condition_channels + 1)
+
+
+def flagged(condition: Tensor, dropped: Tensor) -> Tensor:
+    """The condition (b c h w) with a channel that is 1 where it was dropped, and all else 0; dropped (b,) bool."""
+    flag = dropped.to(condition.dtype).view(-1, 1, 1, 1).expand(-1, 1, *condition.shape[2:])
+    return torch.cat([condition * (1 - flag), flag], dim=1)
+
+
+class MaskToImageStage:
+    """The network, its moving average, its optimisers (see training.loop.Stage)."""
+
+    def __init__(self, name: str, settings: MaskToImageSettings, condition_channels: int) -> None:
+        self.name, self.settings = name, settings
+        self.net = build(settings, condition_channels).to(memory_format=torch.channels_last)
+        self.average = averaged(self.net, settings.training.ema)
+        self.optimisers: Mapping[str, Optimizer] = settings.training.optimisers(self.net, self.net.hidden())
+        self.modules: Mapping[str, nn.Module] = {"net": self.net, "average": self.average}
+
+    @property
+    def averaged_net(self) -> SpadeADM:
+        """The network with the averaged weights: the one that paints."""
+        assert isinstance(self.average.module, SpadeADM), "the average is of the network"
+        return self.average.module
+
+    def setup(self, fabric: Fabric) -> None:
+        """Put the network and its average on the device."""
+        self.average.to(fabric.device)
+        self.wrapped, *self.wrapped_optimisers = fabric.setup(self.net, *self.optimisers.values())
+
+    def step(
+        self, fabric: Fabric, batch: tuple[NDArray[np.float32], NDArray[np.float32]], moment: Moment
+    ) -> dict[str, Tensor]:
+        """One step on images (b 3 h w) in [-1, 1] and their conditions (b c h w)."""
+        training = self.settings.training
+        second = moment.progress >= training.second_phase
+        image, condition = (torch.from_numpy(part).to(fabric.device) for part in batch)
+        loss = self._loss(image, condition, training.drop if second else 0.0)
+        fabric.backward(loss)
+        training.advance(self.wrapped_optimisers, moment, training.second_rate if second else 1.0)
+        self.average.update_parameters(self.net)
+        return {GROUP: loss}
+
+    def _loss(self, image: Tensor, condition: Tensor, drop: float) -> Tensor:
+        denoising, batch = self.settings.denoising, len(image)
+        t = denoising.chain.draw_clocks(batch).to(image.device)
+        dropped = (torch.rand(batch) < drop).to(image.device)
+        noise = torch.randn_like(image)
+        raw = self.wrapped(denoising.chain.noised(image, noise, t), t, flagged(condition, dropped))
+        return denoising.error(raw.float(), image, noise, t).mean()
+
+
+@torch.inference_mode()
+def paint(
+    fabric: Fabric,
+    net: SpadeADM,
+    condition: Tensor,
+    noise: Noise,
+    settings: MaskToImageSettings,
+    *,
+    start: Tensor | None = None,
+    share: float = 1.0,
+) -> Tensor:
+    """Images (b 3 h w) in [-1, 1] for conditions (b c h w).
+
+    noise: of a group "image" (3 h w). start: images to begin from, with `share` (0..1) of the way's noise on them and
+    as much of its steps before them (SDEdit, Meng et al., ICLR 2022); from noise alone where it is not given.
+    """
+    sampling, chain = settings.sampling, settings.denoising.chain
+    first = chain.steps if start is None else max(round(share * chain.steps), 1)
+    times = spaced(chain.steps, max(round(sampling.steps * first / chain.steps), 1), first)
+    x = noise.normal(GROUP, 0)
+    if start is not None:
+        x = chain.noised(start, x, torch.full((len(x),), float(first), device=x.device))
+    denoise = clipped(_denoiser(fabric, net, condition, settings, times), (GROUP,))
+    x0 = SAMPLERS[sampling.sampler](denoise, {GROUP: x}, times[:, None], {GROUP: chain}, noise)[GROUP]
+    return x0.clamp(-1, 1)
+
+
+def cost(settings: MaskToImageSettings, condition_channels: int, size: int) -> dict[str, Any]:
+    """The numbers of a methods.method.StageCost for an image of size^2, counted on shapes alone."""
+    with torch.device("meta"):
+        net = build(settings, condition_channels)
+        x, t = torch.empty(1, 3, size, size), torch.empty(1)
+        condition = torch.empty(1, condition_channels + 1, size, size)
+        modulations = net.encode(condition)
+    plain, cached = gflop(lambda: net(x, t, condition)), gflop(lambda: net(x, t, modulations))
+    sampling = settings.sampling
+    passes = 1 if sampling.guidance == 1 else 2
+    return {
+        "parameters": parameters(net),
+        "gflop_per_evaluation": plain,
+        "gflop_once": plain - cached,
+        "gflop_cached": cached,
+        "evaluations": passes * evaluations(sampling.sampler, sampling.steps),
+    }
+
+
+def _denoiser(
+    fabric: Fabric, net: SpadeADM, condition: Tensor, settings: MaskToImageSettings, times: Tensor
+) -> Denoise:
+    """The denoiser under a condition, guided if asked; the empty condition is one for the whole batch."""
+    kept = torch.zeros(len(condition), dtype=torch.bool, device=condition.device)
+    with fabric.autocast():
+        modulations = net.encode(flagged(condition, kept))
+        if settings.sampling.guidance == 1:
+            return partial(_denoise, fabric, net, modulations, settings.denoising, times)
+        modulations = joined(modulations, net.encode(flagged(condition[:1], ~kept[:1])))
+    both = partial(_denoise, fabric, net, modulations, settings.denoising, times)
+    return guided_pair(both, settings.sampling.guidance)
+
+
+def _denoise(
+    fabric: Fabric,
+    net: SpadeADM,
+    modulations: Modulations,
+    denoising: Denoising,
+    times: Tensor,
+    state: State,
+    t: Tensor,
+) -> Prediction:
+    x, clock = state[GROUP], t[:, 0]
+    with fabric.autocast():
+        raw = net(x, clock, modulations).float()
+    x0, log_variance = denoising.prediction(raw, x, clock, following(times, clock))
+    return Prediction({GROUP: x0}, None if log_variance is None else {GROUP: log_variance})
