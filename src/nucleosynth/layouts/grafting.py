@@ -39,7 +39,8 @@ class Grafting:
         self._label = np.pad(sample.instances, room, constant_values=OUTSIDE)
         self.classes: list[int] = sample.classes.tolist()
         self._tissue, self._nuclei = (
-            self._image[mask if mask.any() else ~mask].mean(axis=0) for mask in (self._label <= 0, self._label > 0)
+            sample.image[mask if mask.any() else ~mask].mean(axis=0)
+            for mask in (sample.instances == 0, sample.instances > 0)
         )
 
     def sample(self) -> Sample:
@@ -91,7 +92,7 @@ class Grafting:
         """Set a donor in with its centre on a pixel that has room.
 
         ramp: px over which its surroundings fade into the tile's; tint: how far its mean colour moves towards that of
-        the tile's own nuclei, 0..1; nucleus: the id of the one that it replaces.
+        the tile's own nuclei (of its tissue if it has none), 0..1; nucleus: the id of the one that it replaces.
         """
         if nucleus is None:
             self.classes.append(donor.kind)

@@ -107,7 +107,7 @@ def shares_of(settings: PerturbationSettings, class_names: Sequence[str], donors
             got="none",
             mend="train on tiles that show whole nuclei",
         )
-    wanted = {name: settings.proportions[name] for name in settings.proportions}
+    wanted = dict(settings.proportions)
     for name in wanted:
         if name not in class_names:
             raise unknown_name("class", name, class_names, "perturbation.proportions")
