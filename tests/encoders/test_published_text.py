@@ -36,7 +36,7 @@ def test_tokens_are_the_last_hidden_state_of_transformers_own_model(kind: str, t
     expected = own(**given).last_hidden_state
     values, mask = encoder(CAPTIONS)
     assert (encoder.name, encoder.width) == (f"{kind}:published", 16)
-    assert encoder.length == {"clip-text": 77, "t5": 128}[kind]
+    assert encoder.length == {"clip-text": 77, "t5": 256}[kind]
     assert_close(mask, given["attention_mask"].bool())
     assert_close(values, expected * mask[..., None], rtol=1e-4, atol=1e-5)
 

@@ -12,7 +12,7 @@ from nucleosynth.encoders.frozen_text import FrozenText, making
 from nucleosynth.encoders.hub import found
 from nucleosynth.encoders.weights import fill, read_weights
 
-LENGTH = 128
+LENGTH = 256
 """The most tokens of a caption; the network has no limit of its own."""
 TOKENIZER = (("tokenizer.json",), ("spiece.model",))
 ENCODER = "encoder."
