@@ -176,6 +176,13 @@ CATALOG: dict[Kind, tuple[Entry, ...]] = {
             "nucleosynth",
             "Apache-2.0",
         ),
+        Entry(
+            "sdm",
+            "methods.sdm:SDM",
+            "an image painted for a label: diffusion, classes and instance edges in its decoder",
+            "Wang et al., Semantic image synthesis via diffusion models, arXiv:2207.00050",
+            "Apache-2.0",
+        ),
     ),
     "encoder": (
         Entry(

@@ -33,6 +33,12 @@ MICRO: dict[str, dict[str, Any]] = {
         "training": {"batch": 4},
         "sampling": {"steps": 2, "guided_steps": 2},
     },
+    "sdm": {
+        "tile": 32,
+        "network": {"width": 16, "multipliers": (1, 2), "attention": (False, True), "head_channels": 16, "groups": 8},
+        "training": {"batch": 4},
+        "sampling": {"steps": 2},
+    },
 }
 METHODS = [entry.name for entry in catalog.CATALOG["method"]]
 STEPS = 4
