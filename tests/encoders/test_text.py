@@ -112,6 +112,14 @@ def test_the_words_of_real_captions_have_ids_of_their_own() -> None:
     assert len(pairs) == len(known)
 
 
+@torch.inference_mode()
+def test_ids_that_share_a_row_of_one_table_differ() -> None:
+    module = words.Words().module()
+    ids = torch.tensor([[1 + 7 * words.ROWS + 3], [1 + 7 * words.ROWS + 5], [1 + 9 * words.ROWS + 3]])
+    first, second, third = module(ids)
+    assert min((first - second).abs().mean(), (first - third).abs().mean()) > 0.1
+
+
 def test_padding_does_not_leak_into_words() -> None:
     encoder = words.Words()
     module = encoder.module()

@@ -6,13 +6,13 @@ own (Shi et al., Compositional embeddings using complementary partitions, KDD 20
 chance of .5 %. A small transformer puts the words into context.
 """
 
+import math
 import re
 from collections.abc import Sequence
 from hashlib import sha256
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from nucleosynth.encoders.text import Tokens
 from nucleosynth.errors import UserError
@@ -88,9 +88,10 @@ class _Block(nn.Module):
 
     def _attended(self, x: Tensor, mask: Tensor) -> Tensor:
         q, k, v = (part.unflatten(-1, (HEADS, -1)).transpose(1, 2) for part in self.inwards(x).chunk(3, dim=-1))
-        seen = mask.clone()
-        seen[:, 0] = True  # a caption without words looks at its first place, so that there is something to look at
-        found = functional.scaled_dot_product_attention(q, k, v, attn_mask=seen[:, None, None])
+        scores = q @ k.transpose(-1, -2) / math.sqrt(WIDTH // HEADS)
+        # The lowest number, not minus infinity: a caption without words has nothing to look at, and is 0 in the end.
+        scores = scores.masked_fill(~mask[:, None, None], torch.finfo(scores.dtype).min)
+        found: Tensor = scores.softmax(dim=-1).to(v.dtype) @ v
         return found.transpose(1, 2).flatten(2)
 
 
