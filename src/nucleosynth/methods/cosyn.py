@@ -1,0 +1,320 @@
+"""CoSyn: image, distance map and label made together by one diffusion, told where nuclei lie and what the tile shows.
+
+Points and text are optional and dropped each by itself, and the numbers of nuclei of each class are a third condition
+(what Semantic Palette is conditioned on: Le Moing et al., CVPR 2021, there in shares of the area). Nuclei are read from
+the made distance map by watershed, from the points where they are given. Min, Oh, Jeong, "Co-synthesis of
+histopathology nuclei image-label pairs using a context-conditioned joint diffusion model", ECCV 2024. Text alone on
+image and label is GCDP (Park et al., ICCV 2023): preset "gcdp".
+
+Where this departs from the released code, each a setting: the exact posterior of the label, points that may be missing,
+one integer clock for all, at most 50 steps, what the condition alone decides computed once a sample.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import count as naturals
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nucleosynth.conditions import captions
+from nucleosynth.conditions.counts import from_classes
+from nucleosynth.conditions.joint_coding import JointCoding
+from nucleosynth.conditions.points import from_instances
+from nucleosynth.conditions.slots import Slots
+from nucleosynth.config import Settings
+from nucleosynth.data.crops import Crops
+from nucleosynth.data.tiles import resample, resize_points
+from nucleosynth.diffusion.samplers import evaluations
+from nucleosynth.encoders import text as texts
+from nucleosynth.encoders.text import TextEncoder
+from nucleosynth.errors import UserError
+from nucleosynth.methods.batches import Group, Slot, SlotNoise, aligned, own_size, working_size
+from nucleosynth.methods.cosyn_presets import PRESETS, CoSynSettings
+from nucleosynth.methods.facts import Facts, common
+from nucleosynth.methods.kept import keep, kept
+from nucleosynth.methods.method import StageCost
+from nucleosynth.methods.provenance import Origin
+from nucleosynth.methods.results import sample_of
+from nucleosynth.nets.cosyn import CoSynNet, Given, TextShape
+from nucleosynth.nets.count import gflop, parameters
+from nucleosynth.pictures import write_contact_sheet
+from nucleosynth.run import Run
+from nucleosynth.sample import Condition, Sample
+from nucleosynth.seeds import generator_of, seed_of
+from nucleosynth.stages.cosyn import CoSynStage, JointBatch, build, condition, synthesise
+from nucleosynth.training import checkpoint
+from nucleosynth.training.loop import train
+
+SHEET = 16
+"""Pairs on a contact sheet of the training."""
+SHEET_CELL_PX = 256
+WINDOWS_KEY = 7
+"""Beside (seed, k), for the window that a condition is taken from."""
+PUBLISHED_TEXT = {"plip": (512, 77), "clip-text": (512, 77), "t5": (768, 256)}
+"""Width and length of tokens, so that a network can be counted without the encoder's files."""
+
+
+class CoSynFacts(Facts):
+    """What a run of CoSyn learned before training."""
+
+    text: str
+    """Name of the text encoder; "" without one."""
+    text_digest: str
+    """Its digest."""
+
+
+class CoSyn:
+    """A trained CoSyn (see methods.method.Method)."""
+
+    name: ClassVar[str] = "cosyn"
+    needs: ClassVar[frozenset[str]] = frozenset()
+    takes: ClassVar[frozenset[str]] = frozenset({"points", "counts", "caption", "tissue", "stain"})
+    stages: ClassVar[tuple[str, ...]] = (CoSynStage.name,)
+    presets: ClassVar[Mapping[str, Settings]] = PRESETS
+    published_classes: ClassVar[int] = 6
+
+    def __init__(
+        self,
+        settings: CoSynSettings,
+        facts: CoSynFacts,
+        class_names: tuple[str, ...],
+        net: CoSynNet,
+        encoder: TextEncoder | None,
+        tiles: Sequence[Sample],
+        origin: Origin,
+        fabric: Fabric,
+    ) -> None:
+        self.settings, self.facts, self.class_names, self.origin = settings, facts, class_names, origin
+        self.coding = JointCoding(facts.slots)
+        self._net, self._encoder, self._tiles, self._fabric = net.eval(), encoder, tiles, fabric
+        self.size, self.mpp = (settings.tile, settings.tile), settings.mpp
+
+    @classmethod
+    def fit(cls, samples: Sequence[Sample], settings: CoSynSettings, run: Run, fabric: Fabric) -> Self:
+        """Train on tiles, cut and resampled as the settings say; they stay in the run, for their layouts."""
+        encoder = encoder_of(settings)
+        tiles = [sample if settings.mpp is None else resample(sample, settings.mpp) for sample in samples]
+        facts = CoSynFacts(
+            **common(tiles),
+            text=encoder.name if encoder else "",
+            text_digest=encoder.digest if encoder else "",
+        )
+        run.write_facts(facts.model_dump())
+        keep(run, tiles)
+        seed, coding, crops = run.record.seed, JointCoding(facts.slots), Crops(tiles, settings.tile)
+        torch.manual_seed(seed_of(seed))
+        stage = stage_of(settings, coding, encoder)
+
+        class_names = run.record.class_names
+
+        def batch_at(step: int) -> JointBatch:
+            generator = generator_of(seed, step)
+            windows = [crops.draw(generator) for _ in range(settings.training.batch)]
+            return batch_of(windows, coding, encoder, generator)
+
+        def sheet(step: int) -> None:
+            origin = Origin(cls.name, "in training", ())
+            drawn = cls(settings, facts, class_names, stage.averaged_net, encoder, tiles, origin, fabric)
+            samples = list(drawn.generate(drawn.default_conditions(0), 0, count=SHEET, batch=SHEET))
+            write_contact_sheet(run.picture(f"step_{step:06d}.png"), samples, columns=4, cell_px=SHEET_CELL_PX)
+
+        train(stage, batch_at, budget=run.record.budget, run=run, fabric=fabric, picture=sheet)
+        return cls(settings, facts, class_names, stage.averaged_net, encoder, tiles, Origin.of(run), fabric)
+
+    @classmethod
+    def load(cls, run: Run, fabric: Fabric) -> Self:
+        """The trained network of a run folder: its moving average."""
+        settings = CoSynSettings.model_validate(run.record.settings)
+        facts = CoSynFacts.model_validate(run.read_facts())
+        encoder = encoder_of(settings)
+        if encoder:
+            texts.check(encoder, facts.text, facts.text_digest)
+        stage = stage_of(settings, JointCoding(facts.slots), encoder)
+        checkpoint.load(run.checkpoint(stage.name), f"{cls.name}/{stage.name}", {"average": stage.average})
+        net = stage.averaged_net.to(fabric.device)
+        return cls(settings, facts, run.record.class_names, net, encoder, kept(run), Origin.of(run), fabric)
+
+    def default_conditions(self, seed: int, start: int = 0, size: tuple[int, int] | None = None) -> Iterator[Condition]:
+        """The points of windows of the training tiles, drawn by (seed, k), and the sentence for them.
+
+        A network without points is given how many nuclei of each class the window has.
+        """
+        height, width = size or self.size
+        crops = Crops(self._tiles, max(height, width))
+        for k in naturals(start):
+            window = crops.draw(generator_of(seed, k, WINDOWS_KEY)).crop(0, 0, height, width)
+            counts = from_classes(window.classes, len(self.class_names))
+            without = self.settings.without
+            yield Condition(
+                (height, width),
+                self.mpp,
+                self.class_names,
+                tissue=window.tissue,
+                stain=window.stain,
+                points=None if "points" in without else from_instances(window),
+                counts=counts if "points" in without and "counts" not in without else None,
+                caption=None if "text" in without else captions.of_sample(window),
+            )
+
+    def generate(
+        self, conditions: Iterator[Condition], seed: int, *, count: int, start: int = 0, batch: int = 16
+    ) -> Iterator[Sample]:
+        """One sample a condition, in order (see methods.method.Method.generate).
+
+        Raises:
+            UserError: a condition gives what the network was built without.
+        """
+        for groups in aligned(
+            map(self._checked, conditions),
+            count=count,
+            start=start,
+            batch=batch,
+            size_of=lambda asked: working_size(asked, self.mpp, self._net.stride),
+            usual=self.size,
+        ):
+            made = [pair for group in groups for pair in self._make(group, seed)]
+            yield from (sample for _, sample in sorted(made, key=lambda pair: pair[0]))
+
+    @classmethod
+    def cost(cls, settings: CoSynSettings, size: int, classes: int) -> list[StageCost]:
+        """One stage; a pair from points and text. The text encoder, which runs once a sentence, is left out."""
+        coding = JointCoding(Slots(tuple(range(1, classes + 1))))
+        with torch.device("meta"):
+            text = published_text(settings)
+            net = build(settings.network, settings.diffusion, settings.sizes(coding, text))
+            ids, told = torch.zeros(1, size, size, dtype=torch.int64), torch.ones(1, dtype=torch.bool)
+            words = torch.empty(1, text.length, text.width) if text.words is None else ids[:, 0, : text.length]
+            mask = torch.ones(words.shape[:2], dtype=torch.bool)
+            amounts = torch.empty(1, 1 + len(coding.counted))
+            given = condition(net, points=(ids, told), text=(words, mask, told), amounts=(amounts, told))
+            state = {name: torch.empty(1, width, size, size) for name, width in net.groups.items()} | {"label": ids}
+            t, features = torch.ones(1), net.encode(given)
+        plain, cached = gflop(lambda: net(state, t, given)), gflop(lambda: net(state, t, features))
+        sampling = settings.effective_sampling
+        return [
+            StageCost(
+                name=cls.stages[0],
+                parameters=parameters(net),
+                gflop_per_evaluation=plain,
+                gflop_once=plain - cached,
+                gflop_cached=cached,
+                evaluations=evaluations(sampling.sampler, sampling.steps) * (2 if sampling.guidance != 1 else 1),
+            )
+        ]
+
+    def _checked(self, asked: Condition) -> Condition:
+        """The condition, if the network can follow it."""
+        missing = {"points": "points", "counts": "counts", "text": "caption"}
+        for part, field in missing.items():
+            if part in self.settings.without and field in asked.given():
+                raise UserError(
+                    f"a model without {part}",
+                    expected=f"conditions without {field}",
+                    got=f"{field} of condition {asked.name!r}",
+                    mend=f"train a model with {part}, or leave them out",
+                )
+        return asked
+
+    def _make(self, group: Group, seed: int) -> list[tuple[int, Sample]]:
+        """The network's part for a group, then each sample's."""
+        shapes = {name: (width, *group.size) for name, width in self._net.groups.items()} | {"label": group.size}
+        noise = SlotNoise(group, shapes, seed, self._fabric.device)
+        sentences = {
+            slot.position: captions.of_condition(slot.condition, self.facts.tissue, self.facts.stain)
+            for slot in group.slots
+            if self._encoder
+        }
+        state = synthesise(
+            self._fabric,
+            self._net,
+            self._given(group, sentences),
+            noise,
+            self.settings.diffusion,
+            self.settings.effective_sampling,
+        )
+        made = {name: part.float().cpu().numpy() for name, part in state.items()}
+        return [
+            (
+                slot.k,
+                self._sample(
+                    slot, {name: x[slot.position] for name, x in made.items()}, sentences.get(slot.position), seed
+                ),
+            )
+            for slot in group.slots
+        ]
+
+    def _given(self, group: Group, sentences: Mapping[int, str | None]) -> Given:
+        """What the network is told of a group."""
+        points = torch.zeros(group.width, *group.size, dtype=torch.int64)
+        amounts = torch.zeros(group.width, 1 + len(self.coding.counted))
+        pointed, counted, told = (torch.zeros(group.width, dtype=torch.bool) for _ in range(3))
+        for slot in group.slots:
+            asked, own = slot.condition, own_size(slot.condition, self.mpp)
+            if asked.points is not None:
+                ids = self.coding.points(resize_points(asked.points, own, self.mpp))
+                points[slot.position, : own[0], : own[1]] = torch.from_numpy(ids)
+                pointed[slot.position] = True
+            if asked.counts is not None:
+                share = own[0] * own[1] / self.settings.tile**2
+                amounts[slot.position] = torch.from_numpy(self.coding.amounts(asked.counts, share))
+                counted[slot.position] = True
+            told[slot.position] = sentences.get(slot.position) is not None
+        text: tuple[Tensor, Tensor, Tensor] | None = None
+        if self._encoder:
+            text = (*self._encoder([sentences.get(place) or "" for place in range(group.width)]), told)
+        device = self._fabric.device
+        return condition(
+            self._net,
+            points=(points.to(device), pointed.to(device)),
+            text=text and (text[0].to(device), text[1].to(device), text[2].to(device)),
+            amounts=(amounts.to(device), counted.to(device)),
+        )
+
+    def _sample(self, slot: Slot, made: Mapping[str, NDArray[Any]], sentence: str | None, seed: int) -> Sample:
+        """Read the nuclei at the method's resolution."""
+        height, width = own_size(slot.condition, self.mpp)
+        cut = {name: part[..., :height, :width] for name, part in made.items()}
+        points = slot.condition.points
+        layout = None if points is None else resize_points(points, (height, width), self.mpp)
+        instances, classes = self.coding.read(cut["label"].astype(np.uint8), cut.get("distance"), layout)
+        image = np.rint(cut["image"].clip(-1, 1) * 127.5 + 127.5).astype(np.uint8).transpose(1, 2, 0)
+        return sample_of(self, slot, seed, np.ascontiguousarray(image), instances, classes, sentence or "")
+
+
+def encoder_of(settings: CoSynSettings) -> TextEncoder | None:
+    """The text encoder, unless the network is without text."""
+    return None if "text" in settings.without else texts.load(settings.text)
+
+
+def stage_of(settings: CoSynSettings, coding: JointCoding, encoder: TextEncoder | None) -> CoSynStage:
+    """The stage, untrained."""
+    text = TextShape(encoder.width, encoder.length, encoder.module()) if encoder else None
+    return CoSynStage(settings.network, settings.diffusion, settings.training, settings.sizes(coding, text))
+
+
+def published_text(settings: CoSynSettings) -> TextShape:
+    """What the network of these settings is told of text; no file is read."""
+    name = settings.text.partition(":")[0]
+    if name in PUBLISHED_TEXT:
+        return TextShape(*PUBLISHED_TEXT[name])
+    encoder = texts.load(settings.text)
+    return TextShape(encoder.width, encoder.length, encoder.module())
+
+
+def batch_of(
+    windows: Sequence[Sample], coding: JointCoding, encoder: TextEncoder | None, generator: np.random.Generator
+) -> JointBatch:
+    """Windows as the network takes them, with the sentence for each, its types in any order."""
+    tokens = encoder([captions.of_sample(window, generator) for window in windows]) if encoder else (None, None)
+    return JointBatch(
+        np.stack([window.image.transpose(2, 0, 1).astype(np.float32) / 127.5 - 1 for window in windows]),
+        np.stack([coding.distance(window.instances) for window in windows]),
+        np.stack([coding.label(window.instances, window.classes) for window in windows]),
+        np.stack([coding.points(from_instances(window)) for window in windows]),
+        np.stack([coding.amounts(from_classes(window.classes, len(window.class_names))) for window in windows]),
+        *tokens,
+    )

@@ -1,0 +1,130 @@
+"""What a run of CoSyn is decided by, and its presets: "paper" as published, "gcdp" the system beneath it.
+
+Points were never dropped in the release; here they are, so that the model also runs without them. The decay of its
+moving average is not published. "tiny" is for two CPU cores: it puts out the data, not the noise, and is trained by
+Muon.
+"""
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from nucleosynth.conditions.joint_coding import JointCoding
+from nucleosynth.config import Settings
+from nucleosynth.nets.cosyn import CoSynNetSettings, TextShape
+from nucleosynth.nets.points import PointsSettings
+from nucleosynth.stages.cosyn import DiffusionSettings, JointSizes, Part, SamplingSettings, TrainingSettings
+
+
+class CoSynSettings(Settings):
+    """Everything that a run of CoSyn is decided by."""
+
+    tile: int = Field(64, ge=1)
+    """Side of a training window, and of a generated tile, in px."""
+    mpp: float | None = 0.5
+    """Resolution in micrometres per pixel; none = the data's own."""
+    without: tuple[Part, ...] = ()
+    """What the network is built without: points, distance, text, counts (the paper's ablations)."""
+    text: str = "words"
+    """The text encoder (encoders.text): words, plip, clip-text:..., t5:..."""
+    network: CoSynNetSettings = CoSynNetSettings()
+    diffusion: DiffusionSettings = DiffusionSettings()
+    training: TrainingSettings = TrainingSettings()
+    sampling: SamplingSettings = SamplingSettings()
+
+    @model_validator(mode="after")
+    def _fit(self) -> Self:
+        """The network halves a tile, and a path takes each clock once."""
+        if self.tile % self.network.stride:
+            raise ValueError(
+                f"a tile whose side is a multiple of {self.network.stride} px, as the network halves it "
+                f"(tile is {self.tile})"
+            )
+        if not 1 <= self.sampling.steps <= self.diffusion.steps:
+            raise ValueError(f"1 to {self.diffusion.steps} steps of sampling (sampling.steps is {self.sampling.steps})")
+        return self
+
+    def sizes(self, coding: JointCoding, text: TextShape | None) -> JointSizes:
+        """What the network is built for."""
+        has = {name: name not in self.without for name in ("points", "distance", "text", "counts")}
+        return JointSizes(
+            coding.labels,
+            1 + len(coding.counted) if has["counts"] else 0,
+            text if has["text"] else None,
+            has["points"],
+            has["distance"],
+        )
+
+    @property
+    def effective_sampling(self) -> SamplingSettings:
+        """Sampling guided by what there is; by nothing, unguided."""
+        guided_by = tuple(name for name in self.sampling.guided_by if name not in self.without)
+        scale = self.sampling.guidance if guided_by else 1.0
+        return self.sampling.model_copy(update={"guided_by": guided_by, "guidance": scale})
+
+
+PAPER = CoSynSettings(
+    tile=256,
+    mpp=None,
+    without=("counts",),
+    text="plip",
+    network=CoSynNetSettings(
+        width=128,
+        multipliers=(1, 2, 4, 8),
+        blocks=(2, 4, 8, 8),
+        attention=(False, True, True, True),
+        heads=8,
+        head_channels=64,
+        context=128,
+        shrink_first=True,
+        patch=1,
+        stem=64,
+        kernels=(3, 7, 15),
+        latents=32,
+        points=PointsSettings(width=64, blocks=3, growth=32),
+    ),
+    diffusion=DiffusionSettings(target="eps"),
+    training=TrainingSettings(
+        batch=4,
+        optimiser="adam",
+        learning_rate=1e-4,
+        warmup=1,
+        decay=0,
+        ema=0.9999,
+        label_loss="bound",
+        p2=0.5,
+        drop_points=0.1,
+    ),
+    sampling=SamplingSettings(steps=50),
+)
+PRESETS = {
+    "tiny": CoSynSettings(),
+    "base": CoSynSettings(
+        tile=256,
+        mpp=0.25,
+        network=CoSynNetSettings(
+            width=128,
+            multipliers=(1, 2, 4),
+            blocks=(1, 3, 5),
+            attention=(False, True, True),
+            heads=8,
+            head_channels=64,
+            context=128,
+            shrink_first=True,
+            stem=64,
+            kernels=(3, 7),
+            latents=16,
+            points=PointsSettings(width=64, blocks=1, growth=32),
+        ),
+        training=TrainingSettings(batch=32, learning_rate=5e-4, warmup=1000, decay=0.3, ema=0.9998),
+    ),
+    "paper": PAPER,
+    "gcdp": PAPER.model_copy(
+        update={
+            "tile": 128,
+            "without": ("points", "distance", "counts"),
+            "text": "t5:google/t5-v1_1-base",
+            "training": PAPER.training.model_copy(update={"image": 1.0, "label": 1.0}),
+        }
+    ),
+}

@@ -1,0 +1,356 @@
+"""Joint diffusion of image, distance map and label as a stage: one network, one integer clock for all, one step.
+
+Image and distance are Gaussian, the label is uniform categorical, on the same cosine chain (Min et al., ECCV 2024). The
+conditions are dropped each by itself in training, so that the network also runs without any of them. The label of a
+nucleus of unknown type is drawn evenly where the network sees it, and is not in the loss.
+"""
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+
+from nucleosynth.conditions.structure import UNKNOWN
+from nucleosynth.config import Settings
+from nucleosynth.diffusion.categorical import Categorical, Form
+from nucleosynth.diffusion.path import Noise
+from nucleosynth.diffusion.prediction import (
+    Denoise,
+    Prediction,
+    State,
+    Target,
+    dynamically_thresholded,
+    guided_pair,
+    target_of,
+    x0_of,
+)
+from nucleosynth.diffusion.samplers import SAMPLERS, Processes
+from nucleosynth.diffusion.schedule import Chain, spaced
+from nucleosynth.nets.cosyn import CoSynNet, CoSynNetSettings, Features, Given, TextShape
+from nucleosynth.training.checkpoint import Moment
+from nucleosynth.training.ema import averaged
+from nucleosynth.training.optimisers import muon_and_adamw
+from nucleosynth.training.rates import set_rate, warm_then_decay
+
+Condition = Literal["points", "text", "counts"]
+Part = Literal["points", "distance", "text", "counts"]
+"""What a network may be built without."""
+
+
+class DiffusionSettings(Settings):
+    """The process, and what the network says of it."""
+
+    steps: int = 1000
+    """Clocks of the chain."""
+    target: Target = "x0"
+    """What the network puts out for image and distance; eps as published."""
+    weight_limit: float = 11.0
+    """Largest weight of the squared error of x0: 1 + SNR below it, which makes the error that of v; of "x0" alone."""
+    posterior: Form = "exact"
+    """Of the label's step back; plugin as released (diffusion.categorical)."""
+
+    @cached_property
+    def chain(self) -> Chain:
+        """The Gaussian groups' process."""
+        return Chain.log_snr_cosine(self.steps)
+
+    def label(self, classes: int) -> Categorical:
+        """The label's process."""
+        kind = Categorical if self.posterior == "exact" else _PlugIn
+        return kind(self.chain.signal, classes)
+
+    def processes(self, labels: int) -> Processes:
+        """Of each group."""
+        return {"image": self.chain, "distance": self.chain, "label": self.label(labels)}
+
+    def x0(self, output: Tensor, x: Tensor, t: Tensor) -> Tensor:
+        """The clean group (b c h w) that an output stands for, at clocks t (b,)."""
+        alpha, sigma = self._shares(t)
+        return x0_of(self.target, output, x, alpha, sigma)
+
+    def error(self, output: Tensor, x0: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+        """Mean squared error of an output, (b,); for the target x0 weighted as v's, up to the limit."""
+        alpha, sigma = self._shares(t)
+        error = (output - target_of(self.target, x0, noise, alpha, sigma)).square().mean(dim=(1, 2, 3))
+        if self.target == "x0":
+            error = error * self.chain.sigma(t).pow(-2).clamp(max=self.weight_limit)
+        return error
+
+    def _shares(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        return self.chain.alpha(t).view(-1, 1, 1, 1), self.chain.sigma(t).view(-1, 1, 1, 1)
+
+
+class _PlugIn(Categorical):
+    """The label's process in the released form."""
+
+    def posterior(self, x_t: Tensor, log_x0: Tensor, t: Tensor, s: Tensor, form: Form = "plugin") -> Tensor:
+        return super().posterior(x_t, log_x0, t, s, "plugin")
+
+
+class TrainingSettings(Settings):
+    """How the network is trained."""
+
+    batch: int = 32
+    """Crops a step."""
+    optimiser: Literal["muon", "adam"] = "muon"
+    """Muon for the matrices and AdamW for the rest, or Adam for all, as published."""
+    learning_rate: float = 2e-3
+    """Of both optimisers."""
+    warmup: int = 50
+    """Steps over which the learning rate rises."""
+    decay: float = 0.4
+    """The last share of the budget, over which the learning rate falls to nothing."""
+    ema: float = 0.995
+    """Decay of the moving average that generates."""
+    image: float = 9.0
+    """Weight of the image's loss."""
+    distance: float = 1.0
+    """Weight of the distance's loss."""
+    label: float = 3.0
+    """Weight of the label's loss."""
+    label_loss: Literal["bound", "entropy"] = "entropy"
+    """The variational bound, as published, or the cross-entropy of the label, which falls sooner."""
+    p2: float = 0.0
+    """Each loss is weighed by (1 + SNR)^-p2 (Choi et al., CVPR 2022); .5 as published."""
+    drop_points: float = 0.2
+    """Share of the crops whose points are not given; 0 as released."""
+    drop_text: float = 0.1
+    """Share of the crops whose text is not given."""
+    drop_counts: float = 0.5
+    """Share of the crops whose counts are not given."""
+
+
+class SamplingSettings(Settings):
+    """How pairs are sampled; a guided step is two evaluations."""
+
+    sampler: Literal["ddim", "dpm_solver", "heun", "ancestral"] = "dpm_solver"
+    """See diffusion.samplers; ancestral with 1000 steps as released."""
+    steps: int = 30
+    """Steps of the sampler."""
+    guidance: float = 2.0
+    """Scale of the guidance on all parts of the state; 1 = none."""
+    guided_by: tuple[Condition, ...] = ("text",)
+    """The conditions that the other pass lacks: those that guidance strengthens."""
+    threshold: float = 0.95
+    """Share of the values that dynamic thresholding keeps (diffusion.prediction)."""
+
+
+class JointBatch(NamedTuple):
+    """Crops as arrays, and the tokens of their captions.
+
+    image (b 3 h w), distance (b 1 h w): float32, -1..1; label: uint8 (b h w), UNKNOWN in nuclei of unknown type;
+    points: uint8 (b h w), ids of a point map; amounts: float32 (b a). text, mask: as encoders.text.Tokens, or None.
+    """
+
+    image: NDArray[np.float32]
+    distance: NDArray[np.float32]
+    label: NDArray[np.uint8]
+    points: NDArray[np.uint8]
+    amounts: NDArray[np.float32]
+    text: Tensor | None = None
+    mask: Tensor | None = None
+
+
+class JointSizes(NamedTuple):
+    """What data and settings decide of the network; labels: K; amounts: numbers that tell the counts, 0 without."""
+
+    labels: int
+    amounts: int
+    text: TextShape | None
+    points: bool
+    distance: bool
+
+
+def build(network: CoSynNetSettings, diffusion: DiffusionSettings, sizes: JointSizes) -> CoSynNet:
+    """The network, untrained; counts have one number more, which says whether they are given."""
+    return CoSynNet(
+        network,
+        sizes.labels,
+        steps=diffusion.steps,
+        distance=sizes.distance,
+        points=sizes.points,
+        text=sizes.text,
+        amounts=sizes.amounts and sizes.amounts + 1,
+    )
+
+
+def condition(
+    net: CoSynNet,
+    *,
+    points: tuple[Tensor, Tensor] | None = None,
+    text: tuple[Tensor, Tensor, Tensor] | None = None,
+    amounts: tuple[Tensor, Tensor] | None = None,
+) -> Given:
+    """What a network is told; conditions that it is built without are left out.
+
+    points: (b h w) ids; text: values and mask; amounts: (b a); of each last whether it is given, (b,) bool.
+    """
+    found = Given()
+    if net.points is not None and points is not None:
+        ids, told = points
+        found = found._replace(points=torch.where(told.view(-1, 1, 1), ids.long(), net.points.absent))
+    if net.text is not None and text is not None:
+        found = found._replace(text=text[0], mask=text[1], told=text[2])
+    if net.amounts is not None and amounts is not None:
+        flag = amounts[1].float()[:, None]
+        found = found._replace(amounts=torch.cat([amounts[0] * flag, flag], dim=1))
+    return found
+
+
+def without(net: CoSynNet, given: Given, names: tuple[Condition, ...]) -> Given:
+    """The same condition with some of it dropped."""
+    if "points" in names and given.points is not None and net.points is not None:
+        given = given._replace(points=torch.full_like(given.points, net.points.absent))
+    if "text" in names and given.told is not None:
+        given = given._replace(told=torch.zeros_like(given.told))
+    if "counts" in names and given.amounts is not None:
+        given = given._replace(amounts=torch.zeros_like(given.amounts))
+    return given
+
+
+class CoSynStage:
+    """The one stage: the network, its moving average, its optimisers (see training.loop.Stage)."""
+
+    name = "joint"
+
+    def __init__(
+        self, network: CoSynNetSettings, diffusion: DiffusionSettings, settings: TrainingSettings, sizes: JointSizes
+    ) -> None:
+        self.settings, self.diffusion = settings, diffusion
+        self.net = build(network, diffusion, sizes).to(memory_format=torch.channels_last)
+        self.average = averaged(self.net, settings.ema)
+        self.modules: Mapping[str, nn.Module] = {"net": self.net, "average": self.average}
+        self.optimisers: Mapping[str, Optimizer] = (
+            muon_and_adamw(self.net, self.net.hidden(), settings.learning_rate)
+            if settings.optimiser == "muon"
+            else {"adam": Adam(self.net.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99))}
+        )
+
+    @property
+    def averaged_net(self) -> CoSynNet:
+        """The network with the averaged weights: the one that generates."""
+        assert isinstance(self.average.module, CoSynNet), "the average is of the network"
+        return self.average.module
+
+    def setup(self, fabric: Fabric) -> None:
+        """Put the network and its average on the device."""
+        self.average.to(fabric.device)
+        self.wrapped, *self.wrapped_optimisers = fabric.setup(self.net, *self.optimisers.values())
+
+    def step(self, fabric: Fabric, batch: JointBatch, moment: Moment) -> dict[str, Tensor]:
+        """One step on the weighted losses of all parts."""
+        losses = self._losses(fabric.device, batch)
+        weights = {"image": self.settings.image, "distance": self.settings.distance, "label": self.settings.label}
+        fabric.backward(torch.stack([weights[name] * loss for name, loss in losses.items()]).sum())
+        settings = self.settings
+        for optimiser in self.wrapped_optimisers:
+            set_rate(optimiser, warm_then_decay(moment, settings.learning_rate, settings.warmup, settings.decay))
+            optimiser.step()
+            optimiser.zero_grad()
+        self.average.update_parameters(self.net)
+        return losses
+
+    def _losses(self, device: torch.device, batch: JointBatch) -> dict[str, Tensor]:
+        label = torch.from_numpy(batch.label).to(device).long()
+        known = label != UNKNOWN
+        label = torch.where(known, label, torch.randint_like(label, self.net.labels))
+        x0 = {
+            name: torch.from_numpy(part).to(device)
+            for name, part in (("image", batch.image), ("distance", batch.distance))
+            if name in self.net.groups
+        }
+        noise = {name: torch.randn_like(part) for name, part in x0.items()}
+        chain = self.diffusion.chain
+        t = chain.draw_clocks(len(label)).to(device)
+        state = {name: chain.noised(part, noise[name], t) for name, part in x0.items()}
+        process = self.diffusion.label(self.net.labels)
+        state["label"] = process.noised(
+            label, t, torch.rand(label.shape, device=device), torch.randint_like(label, self.net.labels)
+        )
+        found = self.wrapped(state, t, self._condition(device, batch))
+        losses = {name: self.diffusion.error(found[name], part, noise[name], t) for name, part in x0.items()}
+        log_p = found["label"].log_softmax(1)
+        losses["label"] = (
+            process.loss(label, state["label"], log_p, t, known)
+            if self.settings.label_loss == "bound"
+            else _entropy(log_p, label, known)
+        )
+        weight = chain.sigma(t).pow(2 * self.settings.p2)  # 1 + SNR = 1 / sigma^2
+        return {name: (weight * loss).mean() for name, loss in losses.items()}
+
+    def _condition(self, device: torch.device, batch: JointBatch) -> Given:
+        """The batch's conditions, each dropped by itself."""
+        settings, count = self.settings, len(batch.label)
+
+        def told(drop: float) -> Tensor:
+            return torch.rand(count, device=device) >= drop
+
+        points, amounts = (torch.from_numpy(part).to(device) for part in (batch.points, batch.amounts))
+        given = [told(drop) for drop in (settings.drop_points, settings.drop_text, settings.drop_counts)]
+        text = (
+            None
+            if batch.text is None or batch.mask is None
+            else (batch.text.to(device), batch.mask.to(device), given[1])
+        )
+        return condition(self.net, points=(points, given[0]), text=text, amounts=(amounts, given[2]))
+
+
+@torch.inference_mode()
+def synthesise(
+    fabric: Fabric,
+    net: CoSynNet,
+    given: Given,
+    noise: Noise,
+    diffusion: DiffusionSettings,
+    sampling: SamplingSettings,
+) -> State:
+    """The made state: image and distance in -1..1, and the ids of the label (b h w)."""
+    with fabric.autocast():
+        features = net.encode(given)
+        if sampling.guidance != 1:
+            shared = None if "points" in sampling.guided_by else features.points
+            features = _both(features, net.encode(without(net, given, sampling.guided_by), shared))
+    start = noise.uniform("label", 0)
+    state = {name: noise.normal(name, 0) for name in net.groups}
+    state["label"] = (start * net.labels).long().clamp(max=net.labels - 1)
+
+    def denoise(state: State, t: Tensor) -> Prediction:
+        clock = t[:, 0]
+        with fabric.autocast():
+            found = net(state, clock, features)
+        x0 = {name: diffusion.x0(found[name], state[name], clock) for name in net.groups}
+        return Prediction(x0 | {"label": found["label"].log_softmax(1)})
+
+    guided: Denoise = denoise if sampling.guidance == 1 else guided_pair(denoise, sampling.guidance)
+    times = spaced(diffusion.steps, sampling.steps)[:, None].expand(-1, len(state))
+    return SAMPLERS[sampling.sampler](
+        dynamically_thresholded(guided, tuple(net.groups), sampling.threshold),
+        state,
+        times,
+        diffusion.processes(net.labels),
+        noise,
+    )
+
+
+def _both(given: Features, null: Features) -> Features:
+    """Features of both halves of a guided batch."""
+    points = None if given.points is None or null.points is None else torch.cat([given.points, null.points])
+    return Features(points, _joined(given.tokens, null.tokens), _joined(given.embedding, null.embedding))
+
+
+def _joined(given: Tensor, null: Tensor) -> Tensor:
+    """Both halves; one that holds for all samples (b = 1) is repeated."""
+    count = max(len(given), len(null))
+    return torch.cat([part.expand(count, *part.shape[1:]) for part in (given, null)])
+
+
+def _entropy(log_p: Tensor, label: Tensor, known: Tensor) -> Tensor:
+    """Mean of -log p(label) over the known pixels of each sample, (b,); 0 where there is none."""
+    missed = -log_p.gather(1, label[:, None]).squeeze(1) * known
+    return missed.sum((1, 2)) / known.sum((1, 2)).clamp(min=1)
