@@ -62,11 +62,12 @@ def test_modulations_are_computed_once() -> None:
     assert [len(part.scale[0]) for part in modulations] == [width for width, _ in net.unet.modulated()]
 
 
-def test_two_batches_of_modulations_become_one() -> None:
+def test_one_sample_s_modulations_stand_for_all_that_are_left() -> None:
     net, (x, t, condition) = lively(SpadeADM(SMALL, 3, 3, 5)), asked()
     null = torch.zeros(1, 5, 16, 16)
     with torch.no_grad():
         both = joined(net.encode(condition), net.encode(null))
+        assert len(both[0].scale) == 3
         found = net(torch.cat([x, x]), torch.cat([t, t]), both)
         expected = torch.cat([net(x, t, condition), net(x, t, null.expand(2, -1, -1, -1))])
     torch.testing.assert_close(found, expected)

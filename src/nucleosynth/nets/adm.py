@@ -79,7 +79,10 @@ TINY = ADMSettings(
 
 
 class Modulation(NamedTuple):
-    """What a condition does to one norm, (b c h w) each: scale = 1 + gamma, shift = beta."""
+    """What a condition does to one norm, (b c h w) each: scale = 1 + gamma, shift = beta.
+
+    In a larger batch the last one holds for all samples that are left: the empty condition need not be kept for each.
+    """
 
     scale: Tensor
     shift: Tensor
@@ -217,7 +220,13 @@ def _norm(groups: int, width: int, affine: bool) -> nn.GroupNorm:
 
 
 def _modulated(x: Tensor, by: Modulation | None) -> Tensor:
-    return x if by is None else torch.addcmul(by.shift, x, by.scale)
+    if by is None:
+        return x
+    own = len(by.scale) - 1
+    if len(x) == own + 1:
+        return torch.addcmul(by.shift, x, by.scale)
+    parts = (slice(None, own), slice(own, None))
+    return torch.cat([torch.addcmul(by.shift[part], x[part], by.scale[part]) for part in parts])
 
 
 def _resized(x: Tensor, resize: Resize) -> Tensor:

@@ -57,10 +57,9 @@ class Modulator(nn.Module):
         return Modulation(1 + gamma, beta)
 
 
-def joined(first: Modulations, second: Modulations) -> Modulations:
-    """The modulations of two batches as those of one; a batch of one is repeated to the first one's size."""
-    width = len(first[0].scale)
+def joined(first: Modulations, last: Modulations) -> Modulations:
+    """The modulations of a batch, then those of one sample, which hold for all that are left in a larger batch."""
     return tuple(
-        Modulation(*(torch.cat([a, b.expand(width, -1, -1, -1)]) for a, b in zip(one, other, strict=True)))
-        for one, other in zip(first, second, strict=True)
+        Modulation(*(torch.cat([a, b]) for a, b in zip(one, other, strict=True)))
+        for one, other in zip(first, last, strict=True)
     )
