@@ -152,6 +152,45 @@ def test_no_more_than_a_share_of_a_class_goes() -> None:
     assert len(changes) == 8
 
 
+@pytest.mark.parametrize("kinds", [(1, 2), (1, 2, 3)])
+def test_classes_become_as_frequent_as_is_aimed_at(kinds: tuple[int, ...]) -> None:
+    tile = grid([8] * 10, rare=2)
+    if 3 in kinds:
+        tile.classes[-1] = 3
+    donors = Donors([tile], 6)
+    balanced, changes = change(tile, donors, replaced=1, added=0)
+    assert {each.before for each in changes} == {"long"}
+    assert sorted(counts([balanced])[:3].tolist()) == ([0, 6, 6] if kinds == (1, 2) else [4, 4, 4])
+    grown, changes = change(tile, donors, replaced=1, added=0.5)
+    assert sum(each.kind == "added" for each in changes) == 6
+    assert sorted(counts([grown])[:3].tolist()) == ([0, 9, 9] if kinds == (1, 2) else [6, 6, 6])
+    only_grown, _ = change(tile, donors, replaced=0, added=1)
+    assert counts([only_grown])[1] == (12 if kinds == (1, 2) else 10)
+
+
+def test_nuclei_near_the_border_do_not_count() -> None:
+    tile = grid([8] * 4, rare=4)
+    label = tile.instances.copy()
+    for k in range(10):
+        label[2:8, 20 * k + 4 : 20 * k + 10] = 9 + k
+    edged = replace(tile, instances=label, classes=np.array([2] * 4 + [1] * 4 + [2] * 10, np.uint8))
+    assert not change(edged, Donors([edged], 6), replaced=1, added=0).changes
+
+
+def test_what_comes_keeps_away_from_the_border_as_well() -> None:
+    """A nucleus of 5 px just far enough, a neighbour below it: whatever fits in its place lies nearer to the border."""
+    label = np.zeros((60, 60), np.int32)
+    label[8:13, 28:33], label[13:20, 20:40], label[40:45, 28:33] = 1, 2, 3
+    tile = drawn_sample(
+        size=(60, 60), image=np.full((60, 60, 3), 150, np.uint8), instances=label, classes=np.array([2, 3, 1], np.uint8)
+    )
+    asked = {"proportions": {"round": 1, "other": 1}, "replaced": 1, "added": 0, "rim_um": 0}
+    donors = Donors([tile], 6)
+    assert not change(tile, donors, border_um=2.5, **asked).changes
+    (nearer,) = change(tile, donors, border_um=2.25, **asked).changes
+    assert (nearer.y, nearer.before, nearer.after) == (9, "long", "round")
+
+
 def test_more_go_only_where_too_few_would() -> None:
     """One of the two nuclei that might go is too small for the ratio: the other goes instead."""
     tile = grid([3, 9])
@@ -246,6 +285,15 @@ def test_shares_sum_to_one_and_name_every_kind() -> None:
     assert shares_of(PerturbationSettings(), CLASS_NAMES, donors) == {1: 0.5, 2: 0.5}
     asked = PerturbationSettings(proportions={"long": 4, "other": 0})
     assert shares_of(asked, CLASS_NAMES, donors) == {1: 0, 2: 1}
+
+
+def test_whole_numbers_sum_up_whatever_is_drawn() -> None:
+    class Zero:
+        def random(self) -> float:
+            return 0.0
+
+    shares = np.full(10, 0.1)  # whose sum is a little less than 1 in floating point
+    assert whole_numbers(shares, 1, Zero()).sum() == 1  # type: ignore[arg-type]
 
 
 def test_no_nuclei_no_perturbation() -> None:
