@@ -168,6 +168,16 @@ def test_classes_become_as_frequent_as_is_aimed_at(kinds: tuple[int, ...]) -> No
     assert counts([only_grown])[1] == (12 if kinds == (1, 2) else 10)
 
 
+def test_one_class_does_not_stand_in_for_another() -> None:
+    """Nothing fits in place of the two small nuclei that are too many: no third large one goes for them."""
+    tile = grid([3] * 8 + [9] * 8, rare=2)
+    tile.classes[8:16] = 3
+    _, changes = change(
+        tile, Donors([tile], 6), proportions=dict.fromkeys(CLASS_NAMES, 1.0), ratio=3, rim_um=0, added=0
+    )
+    assert [(each.area_before, each.before) for each in changes] == [(81, "other")] * 2
+
+
 def test_nuclei_near_the_border_do_not_count() -> None:
     tile = grid([8] * 4, rare=4)
     label = tile.instances.copy()
