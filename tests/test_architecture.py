@@ -18,7 +18,7 @@ TESTS = Path(__file__).parent
 LONGEST = 400
 VAGUE = {"utils", "util", "misc", "helpers", "common"}
 
-GROUND = frozenset({"errors", "catalog", "config", "run", "sample", "pictures", "progress", "seeds"})
+GROUND = frozenset({"errors", "catalog", "entries", "config", "run", "sample", "pictures", "progress", "seeds"})
 NUMPY = frozenset({"data", "formats", "conditions", "layouts", "instances", "metrics", "curation"})
 TORCH = frozenset({"nets", "diffusion", "adversarial", "training"})
 BOTH = frozenset({"stages", "methods", "encoders", "segmentation"})

@@ -1,32 +1,16 @@
 """THE index of what there is: name -> lazily imported object, one line, paper, licence.
 
 The command line's choices, `nucleosynth list`, the README's table and the contract tests all derive from here. To add a
-data set, method, metric or format: one file, and one line below. Nothing here imports anything until it is asked for.
+data set, method or format: one file, and one line below; a metric: its line is in entries.py. Nothing here imports
+anything until it is asked for.
 """
 
-from dataclasses import dataclass
-from importlib import import_module
 from typing import Any, Literal
 
+from nucleosynth.entries import METRICS, Entry
 from nucleosynth.errors import unknown_name
 
 Kind = Literal["verb", "data set", "class scheme", "format", "method", "encoder", "text encoder", "judge", "metric"]
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One line of the catalog. `target` is "module:attribute" inside the package."""
-
-    name: str
-    target: str
-    line: str
-    paper: str = ""
-    licence: str = ""
-
-    def load(self) -> Any:
-        """Import and return the object."""
-        module, _, attribute = self.target.partition(":")
-        return getattr(import_module(f"nucleosynth.{module}"), attribute)
 
 
 CATALOG: dict[Kind, tuple[Entry, ...]] = {
@@ -177,10 +161,31 @@ CATALOG: dict[Kind, tuple[Entry, ...]] = {
             "Apache-2.0",
         ),
         Entry(
+            "nudiff",
+            "methods.nudiff:NuDiff",
+            "nuclei from nothing by one diffusion, an image painted for them by another",
+            "Yu et al., Diffusion-based data augmentation for nuclei image segmentation, MICCAI 2023",
+            "Apache-2.0",
+        ),
+        Entry(
             "sdm",
             "methods.sdm:SDM",
             "an image painted for a label: diffusion, classes and instance edges in its decoder",
             "Wang et al., Semantic image synthesis via diffusion models, arXiv:2207.00050",
+            "Apache-2.0",
+        ),
+        Entry(
+            "diffmix",
+            "methods.diffmix:DiffMix",
+            "real labels with rare classes made frequent, painted anew from their perturbed images",
+            "Oh and Jeong, DiffMix, MICCAI 2023",
+            "Apache-2.0",
+        ),
+        Entry(
+            "cosyn",
+            "methods.cosyn:CoSyn",
+            "image, distance map and label by one diffusion, from points and a caption; gcdp: from a caption",
+            "Min et al., CoSyn, ECCV 2024; Park et al., GCDP, ICCV 2023",
             "Apache-2.0",
         ),
     ),
@@ -257,110 +262,7 @@ CATALOG: dict[Kind, tuple[Entry, ...]] = {
             "Apache-2.0",
         ),
     ),
-    "metric": (
-        Entry(
-            "instance",
-            "metrics.instance:scores",
-            "Dice, Dice2, AJI, AJI+, DQ, SQ, PQ of one pair of label maps",
-            "Kirillov et al., Panoptic segmentation, CVPR 2019; Kumar et al., IEEE TMI 2017",
-        ),
-        Entry(
-            "classification",
-            "metrics.classification:scores",
-            "F_d, Acc, F_c by paired centroids, pooled",
-            "Graham et al., HoVer-Net, Medical Image Analysis 2019",
-        ),
-        Entry(
-            "pannuke",
-            "metrics.aggregation:pannuke",
-            "bPQ and mPQ: over classes, images, then tissues",
-            "Gamper et al., PanNuke Dataset Extension, Insights and Baselines, arXiv:2003.10778",
-        ),
-        Entry(
-            "conic",
-            "metrics.aggregation:conic",
-            "mPQ+ and R2: pooled over images by class, then over classes",
-            "Graham et al., CoNIC, arXiv:2111.14485",
-        ),
-        Entry(
-            "micro",
-            "metrics.aggregation:micro",
-            "the instance scores of all images and classes in one table",
-            "Kirillov et al., Panoptic segmentation, CVPR 2019",
-        ),
-        Entry(
-            "separation",
-            "metrics.separation:separation",
-            "mDice of nuclei told apart on perfect maps, by three algorithms; run by benchmarks/separation.py",
-            "Min et al., CoSyn, ECCV 2024",
-        ),
-        Entry(
-            "shapes",
-            "metrics.shapes:shape_distances",
-            "size, shape and spacing of nuclei: Wasserstein distances of two sets of labels",
-            "Ramdas et al., On Wasserstein two-sample testing, Entropy 2017",
-        ),
-        Entry(
-            "counts",
-            "metrics.counts:count_distances",
-            "nuclei of each class in an image: total variation of two sets of labels",
-            "Levin and Peres, Markov Chains and Mixing Times, 2017",
-        ),
-        Entry(
-            "fsd",
-            "metrics.proportions:fsd",
-            "Frechet distance between class proportions in per cent",
-            "Min et al., CoSyn, ECCV 2024",
-        ),
-        Entry(
-            "kid",
-            "metrics.kernel:kid",
-            "kernel distance between image features, unbiased",
-            "Binkowski et al., Demystifying MMD GANs, ICLR 2018",
-        ),
-        Entry(
-            "fd",
-            "metrics.frechet:frechet_distance",
-            "Frechet distance between image features: FID with Inception, FD-<encoder> with any other",
-            "Heusel et al., GANs trained by a two time-scale update rule, NeurIPS 2017",
-        ),
-        Entry(
-            "fd_infinity",
-            "metrics.frechet:fd_infinity",
-            "the Frechet distance at infinitely many images, by extrapolation",
-            "Chong and Forsyth, Effectively unbiased FID and Inception score, CVPR 2020",
-        ),
-        Entry(
-            "precision_recall",
-            "metrics.neighbours:precision_recall",
-            "share of synthetic images among the real ones' neighbours, and of real ones among theirs",
-            "Kynkaanniemi et al., Improved precision and recall metric, NeurIPS 2019",
-        ),
-        Entry(
-            "density_coverage",
-            "metrics.neighbours:density_coverage",
-            "how densely real images surround synthetic ones, and how many of them have any near",
-            "Naeem et al., Reliable fidelity and diversity metrics, ICML 2020",
-        ),
-        Entry(
-            "is",
-            "metrics.inception_score:inception_score",
-            "Inception Score from class probabilities, 10 splits",
-            "Salimans et al., Improved techniques for training GANs, NeurIPS 2016",
-        ),
-        Entry(
-            "copies",
-            "metrics.copies:copies",
-            "distance of tiles to the nearest training crop, beside that of held-out real tiles",
-            "Carlini et al., Extracting training data from diffusion models, USENIX Security 2023",
-        ),
-        Entry(
-            "contrast",
-            "metrics.contrast:nuclear_contrast",
-            "haematoxylin inside each nucleus against the ring around it: do image and label agree?",
-            "Ruifrok and Johnston, Anal Quant Cytol Histol 2001",
-        ),
-    ),
+    "metric": METRICS,
 }
 
 

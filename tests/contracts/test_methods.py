@@ -21,7 +21,7 @@ from nucleosynth.data.reader import read
 from nucleosynth.errors import Interrupted, UserError
 from nucleosynth.methods.method import Method
 from nucleosynth.run import Budget, Run, RunRecord
-from nucleosynth.sample import Condition, Sample
+from nucleosynth.sample import Condition, Layout, Sample
 from nucleosynth.training import checkpoint, loop
 from nucleosynth.training.device import fabric_for
 from nucleosynth.verbs.fit import sources_of
@@ -33,9 +33,45 @@ MICRO: dict[str, dict[str, Any]] = {
         "training": {"batch": 4},
         "sampling": {"steps": 2, "guided_steps": 2},
     },
+    "nudiff": {
+        "tile": 32,
+        **{
+            f"{stage}.{part}": value
+            for stage in ("structure", "image")
+            for part, value in {
+                "network": {"width": 16, "multipliers": (1, 2), "attention": (False, True), "head_channels": 16},
+                "network.groups": 8,
+                "training.batch": 4,
+                "sampling.steps": 2,
+            }.items()
+        },
+    },
     "sdm": {
         "tile": 32,
         "network": {"width": 16, "multipliers": (1, 2), "attention": (False, True), "head_channels": 16, "groups": 8},
+        "training": {"batch": 4},
+        "sampling": {"steps": 2},
+    },
+    "diffmix": {
+        "tile": 32,
+        "network": {"width": 16, "multipliers": (1, 2), "attention": (False, True), "head_channels": 16, "groups": 8},
+        "training": {"batch": 4},
+        "sampling": {"steps": 2},
+    },
+    "cosyn": {
+        "tile": 32,
+        "network": {
+            "width": 16,
+            "multipliers": (1, 2),
+            "blocks": (0, 0),
+            "attention": (False, True),
+            "heads": 2,
+            "head_channels": 8,
+            "context": 16,
+            "stem": 16,
+            "latents": 2,
+            "points": {"width": 8, "growth": 4},
+        },
         "training": {"batch": 4},
         "sampling": {"steps": 2},
     },
@@ -97,10 +133,12 @@ def made(method: Method, count: int, seed: int = 1, start: int = 0, batch: int =
     return list(method.generate(conditions, seed, count=count, start=start, batch=batch))
 
 
-def assert_same(first: Sample, second: Sample) -> None:
-    for field in fields(Sample):
+def assert_same(first: Sample | Layout, second: Sample | Layout) -> None:
+    for field in fields(first):
         left, right = getattr(first, field.name), getattr(second, field.name)
-        if isinstance(left, np.ndarray):
+        if isinstance(left, Layout):
+            assert_same(left, right)
+        elif isinstance(left, np.ndarray):
             np.testing.assert_array_equal(left, right, err_msg=field.name)
         else:
             assert left == right, field.name
