@@ -8,6 +8,8 @@ Half resolution takes every second pixel.
 
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -38,15 +40,9 @@ def by_hover(instances: Instances, scale: float) -> Instances:  # noqa: ARG001 -
     return hover.extract((instances > 0).astype(np.float32), np.moveaxis(structure.hv(instances), 0, -1))
 
 
-def by_structure(instances: Instances, scale: float) -> Instances:
-    """NuDiff's structure, HoVer's sizes scaled to the resolution."""
-    coding = StructureCoding(Slots(()), "hv", 0.5 / scale)
-    return coding.decode(coding.encode(instances, np.zeros(instances.max(), np.uint8)))[0]
-
-
-def by_offset_structure(instances: Instances, scale: float) -> Instances:
-    """NuDiff's structure with offsets for vectors, cut at their reach."""
-    coding = StructureCoding(Slots(()), "offsets", 0.5 / scale)
+def by_structure(instances: Instances, scale: float, **options: Any) -> Instances:
+    """NuDiff's structure: HoVer's sizes scaled to the resolution, or offsets that are cut at their reach."""
+    coding = StructureCoding(Slots(()), mpp=0.5 / scale, **options)
     return coding.decode(coding.encode(instances, np.zeros(instances.max(), np.uint8)))[0]
 
 
@@ -68,7 +64,8 @@ CODINGS: dict[str, Coding] = {
     "offsets, 1 px noise": by_noisy_offsets,
     "HoVer as published": by_hover,
     "structure, hv": by_structure,
-    "structure, offsets": by_offset_structure,
+    "structure, hv read 8 ways": partial(by_structure, hypotheses=8),
+    "structure, offsets": partial(by_structure, coding="offsets"),
     "distance, own minima": by_distance,
     "distance and points": by_points,
 }
@@ -91,10 +88,10 @@ def main(data: str, split: str | None = None) -> None:
                 values = scores(instances, predicted)
                 share = predicted.max() / max(instances.max(), 1)
                 found.setdefault((resolution, coding), []).append((values["aji"], values["pq"], share))
-    print(f"{'':6}{'coding':24}{'AJI':>8}{'least':>8}{'PQ':>8}{'nuclei':>8}")
+    print(f"{'':6}{'coding':26}{'AJI':>8}{'least':>8}{'PQ':>8}{'nuclei':>8}")
     for (resolution, coding), rows in found.items():
         aji, pq, share = np.array(rows).T
-        print(f"{resolution:6}{coding:24}{aji.mean():8.4f}{aji.min():8.4f}{pq.mean():8.4f}{share.mean():8.3f}")
+        print(f"{resolution:6}{coding:26}{aji.mean():8.4f}{aji.min():8.4f}{pq.mean():8.4f}{share.mean():8.3f}")
     print(f"{len(rows)} tiles")
 
 
