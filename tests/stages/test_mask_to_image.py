@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from torch import Tensor, nn
 
+from nucleosynth import config
+from nucleosynth.errors import UserError
 from nucleosynth.nets.adm import PAPER, ADMSettings
 from nucleosynth.nets.blocks import matrices
 from nucleosynth.stages.denoising import Denoising, TrainingSettings
@@ -232,9 +234,25 @@ def test_a_start_is_kept_the_more_the_less_of_the_way_is_gone(fabric: Fabric) ->
         far.append(float((found - start).abs().mean()))
     assert seen[:6] == [10, 500, 400, 300, 200, 100]
     assert len(seen) == 1 + 5 + 10
+    assert [cost(settings, 2, 16, share)["evaluations"] for share in (0.01, 0.5, 1.0)] == [1, 5, 10]
     free = paint(fabric, net, condition, FixedNoise((0,)), settings)
     torch.testing.assert_close(free, found, rtol=0.01, atol=0.01)  # the linear end of the way holds next to nothing
     assert far[1] > 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"sampling.steps": 2000}, "1 to 1000 sampling steps"),
+        ({"sampling.steps": 0}, "1 to 1000 sampling steps"),
+        ({"training.drop": 0.0}, "never dropped"),
+        ({"training.second_phase": 1.0}, "never dropped"),
+    ],
+)
+def test_what_could_not_be_sampled_is_refused_before_training(changes: dict[str, float], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        config.resolve(SETTINGS, changes, "test")
+    assert config.resolve(SETTINGS, {"training.drop": 0.0, "sampling.guidance": 1.0}, "test")
 
 
 def test_the_published_cost() -> None:

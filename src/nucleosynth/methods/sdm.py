@@ -3,36 +3,33 @@
 Wang et al., "Semantic image synthesis via diffusion models", 2022. The label is one-hot classes with a channel of
 instance edges; it enters the middle and the decoder of ADM's network alone (nets.spade), and sampling is guided by it.
 Unless labels are given, images are painted for windows of the training tiles' labels, so that a run can generate on its
-own. Released sampling is `sampling.sampler=ancestral sampling.steps=1000`; the default takes a fortieth of the steps.
+own. As released, sampling takes 1000 steps: "paper" with sampling.sampler=ancestral and sampling.steps=1000.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import count as naturals
 from typing import ClassVar, Self
 
-import numpy as np
 import torch
 from lightning_fabric import Fabric
-from numpy.typing import NDArray
 from pydantic import model_validator
-from torch import Tensor
 
-from nucleosynth.conditions.edges import label_channels
 from nucleosynth.config import Settings
 from nucleosynth.data.crops import Crops
-from nucleosynth.data.tiles import resample, resize_label
-from nucleosynth.errors import UserError
-from nucleosynth.methods.batches import Group, Slot, SlotNoise, aligned, own_size, padded, working_size
+from nucleosynth.data.tiles import resample
+from nucleosynth.methods.batches import Group, Slot, SlotNoise, aligned, own_size, working_size
 from nucleosynth.methods.facts import Facts
 from nucleosynth.methods.kept import keep, kept
 from nucleosynth.methods.method import StageCost
+from nucleosynth.methods.painting import Batch, label_maps, label_of, rgb, training_batch
 from nucleosynth.methods.provenance import Origin
 from nucleosynth.methods.results import sample_of
 from nucleosynth.nets.adm import BASE, PAPER
 from nucleosynth.nets.spade import SpadeADM
 from nucleosynth.pictures import write_contact_sheet
 from nucleosynth.run import Run
-from nucleosynth.sample import Condition, Sample
+from nucleosynth.sample import Condition, Image, Sample
 from nucleosynth.seeds import generator_of, seed_of
 from nucleosynth.stages import mask_to_image
 from nucleosynth.stages.denoising import Denoising
@@ -118,39 +115,38 @@ class SDM:
         settings: SDMSettings,
         facts: Facts,
         class_names: tuple[str, ...],
-        tiles: Sequence[Sample],
         net: SpadeADM,
+        tiles: Callable[[], Sequence[Sample]],
         origin: Origin,
         fabric: Fabric,
     ) -> None:
+        """tiles: reads the training tiles, at the method's resolution, when their labels are asked for."""
         self.settings, self.facts, self.class_names, self.origin = settings, facts, class_names, origin
-        self._tiles, self._net, self._fabric = tiles, net.eval(), fabric
+        self._net, self._tiles, self._fabric = net.eval(), tiles, fabric
         self.size, self.mpp = (settings.tile, settings.tile), settings.mpp
 
     @classmethod
     def fit(cls, samples: Sequence[Sample], settings: SDMSettings, run: Run, fabric: Fabric) -> Self:
         """Train on windows of tiles, resampled as the settings say; the tiles stay in the run folder."""
         tiles = [sample if settings.mpp is None else resample(sample, settings.mpp) for sample in samples]
-        facts, names = Facts.of(tiles), run.record.class_names
+        facts = Facts.of(tiles)
         keep(run, tiles)
         run.write_facts(facts.model_dump())
         torch.manual_seed(seed_of(run.record.seed))
         stage, windows = _stage(settings, facts), Crops(tiles, settings.tile)
 
-        def batch_at(step: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-            generator = generator_of(run.record.seed, step)
-            drawn = [windows.draw(generator) for _ in range(settings.training.batch)]
-            images = np.stack([window.image.transpose(2, 0, 1) for window in drawn]).astype(np.float32) / 127.5 - 1
-            return images, np.stack([label_channels(facts.slots, one.instances, one.classes) for one in drawn])
+        def batch_at(step: int) -> Batch:
+            return training_batch(windows, facts.slots, generator_of(run.record.seed, step), settings.training.batch)
 
         def sheet(step: int) -> None:
-            origin = Origin(cls.name, "in training", ())
-            drawn = cls(settings, facts, names, tiles, stage.averaged_net, origin, fabric)
-            samples = drawn.generate(drawn.default_conditions(0), 0, count=SHEET, batch=SHEET)
-            write_contact_sheet(run.picture(f"step_{step:06d}.png"), list(samples), columns=4, cell_px=SHEET_CELL_PX)
+            drawn = list(model.generate(model.default_conditions(0), 0, count=SHEET, batch=SHEET))
+            write_contact_sheet(run.picture(f"step_{step:06d}.png"), drawn, columns=4, cell_px=SHEET_CELL_PX)
 
+        training = Origin(cls.name, "in training", ())
+        model = cls(settings, facts, run.record.class_names, stage.averaged_net, lambda: tiles, training, fabric)
         train(stage, batch_at, budget=run.record.budget, run=run, fabric=fabric, picture=sheet)
-        return cls(settings, facts, names, tiles, stage.averaged_net, Origin.of(run), fabric)
+        model.origin = Origin.of(run)
+        return model
 
     @classmethod
     def load(cls, run: Run, fabric: Fabric) -> Self:
@@ -160,12 +156,12 @@ class SDM:
         stage = _stage(settings, facts)
         checkpoint.load(run.checkpoint(stage.name), f"{cls.name}/{stage.name}", {"average": stage.average})
         net = stage.averaged_net.to(fabric.device)
-        return cls(settings, facts, run.record.class_names, kept(run), net, Origin.of(run), fabric)
+        return cls(settings, facts, run.record.class_names, net, partial(kept, run), Origin.of(run), fabric)
 
     def default_conditions(self, seed: int, start: int = 0, size: tuple[int, int] | None = None) -> Iterator[Condition]:
         """Labels of windows of the training tiles, drawn by (seed, k)."""
         height, width = size or self.size
-        windows = Crops(self._tiles, max(height, width))
+        windows = Crops(self._tiles(), max(height, width))
         for k in naturals(start):
             window = windows.draw(generator_of(seed, k, LABEL_KEY)).crop(0, 0, height, width)
             yield Condition(
@@ -202,37 +198,15 @@ class SDM:
 
     def _make(self, group: Group, seed: int) -> list[tuple[int, Sample]]:
         """The network's part for a group, then each sample's."""
-        noise = SlotNoise(group, {mask_to_image.GROUP: (3, *group.size)}, seed, self._fabric.device)
-        found = paint(self._fabric, self._net, self._maps(group), noise, self.settings)
-        images = (found * 127.5 + 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
-        made = []
-        for slot in group.slots:
-            (height, width), condition = own_size(slot.condition, self.mpp), slot.condition
-            assert condition.instances is not None, "conditions without a label are refused"
-            assert condition.classes is not None, "instances and classes come together"
-            image = images[slot.position, :height, :width]
-            made.append((slot.k, sample_of(self, slot, seed, image, condition.instances, condition.classes)))
-        return made
+        device = self._fabric.device
+        maps = label_maps(group, self.facts.slots, self.mpp).to(device)
+        noise = SlotNoise(group, {mask_to_image.GROUP: (3, *group.size)}, seed, device)
+        images = rgb(paint(self._fabric, self._net, maps, noise, self.settings))
+        return [(slot.k, self._sample(slot, images[slot.position], seed)) for slot in group.slots]
 
-    def _maps(self, group: Group) -> Tensor:
-        """(b c h w) the labels of a group at the network's size; empty places are 0."""
-        maps = torch.zeros(group.width, _channels(self.facts.slots.count), *group.size)
-        for slot in group.slots:
-            maps[slot.position] = torch.from_numpy(padded(self._label(slot), group.size))
-        return maps.to(self._fabric.device)
-
-    def _label(self, slot: Slot) -> NDArray[np.float32]:
-        condition = slot.condition
-        if condition.instances is None or condition.classes is None:
-            raise UserError(
-                "no label to paint an image for",
-                expected="instances and classes",
-                got=", ".join(sorted(condition.given())) or "nothing",
-                where=f"condition {condition.name or slot.k}",
-                mend="give labels (--labels DATA), or none at all for labels of the training tiles",
-            )
-        label = resize_label(condition.instances, condition.classes, own_size(condition, self.mpp))
-        return label_channels(self.facts.slots, *label)
+    def _sample(self, slot: Slot, image: Image, seed: int) -> Sample:
+        height, width = own_size(slot.condition, self.mpp)
+        return sample_of(self, slot, seed, image[:height, :width], *label_of(slot.condition))
 
 
 def _channels(classes: int) -> int:

@@ -7,12 +7,13 @@ dropped, for an empty map is a condition too; and what the condition decides is 
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
+from pydantic import model_validator
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -61,6 +62,15 @@ class MaskToImageSettings(Settings):
     denoising: Denoising = Denoising()
     training: PaintingTraining = PaintingTraining()
     sampling: PaintingSampling = PaintingSampling()
+
+    @model_validator(mode="after")
+    def _can_be_sampled(self) -> Self:
+        """A path has no more steps than the process, and guidance has an empty condition to start from."""
+        if not 1 <= self.sampling.steps <= self.denoising.steps:
+            raise ValueError(f"1 to {self.denoising.steps} sampling steps (they are {self.sampling.steps})")
+        if self.sampling.guidance != 1 and not (self.training.drop > 0 and self.training.second_phase < 1):
+            raise ValueError("guidance 1 where the condition is never dropped in training")
+        return self
 
 
 def build(settings: MaskToImageSettings, condition_channels: int) -> SpadeADM:
@@ -134,18 +144,17 @@ def paint(
     as much of its steps before them (SDEdit, Meng et al., ICLR 2022); from noise alone where it is not given.
     """
     sampling, chain = settings.sampling, settings.denoising.chain
-    first = chain.steps if start is None else max(round(share * chain.steps), 1)
-    times = spaced(chain.steps, max(round(sampling.steps * first / chain.steps), 1), first)
+    times = _times(settings, 1.0 if start is None else share)
     x = noise.normal(GROUP, 0)
     if start is not None:
-        x = chain.noised(start, x, torch.full((len(x),), float(first), device=x.device))
+        x = chain.noised(start, x, times[0].to(x.device).expand(len(x)))
     denoise = clipped(_denoiser(fabric, net, condition, settings, times), (GROUP,))
     x0 = SAMPLERS[sampling.sampler](denoise, {GROUP: x}, times[:, None], {GROUP: chain}, noise)[GROUP]
     return x0.clamp(-1, 1)
 
 
-def cost(settings: MaskToImageSettings, condition_channels: int, size: int) -> dict[str, Any]:
-    """The numbers of a methods.method.StageCost for an image of size^2, counted on shapes alone."""
+def cost(settings: MaskToImageSettings, condition_channels: int, size: int, share: float = 1.0) -> dict[str, Any]:
+    """The numbers of a methods.method.StageCost for an image of size^2, counted on shapes alone; share as in `paint`."""
     with torch.device("meta"):
         net = build(settings, condition_channels)
         x, t = torch.empty(1, 3, size, size), torch.empty(1)
@@ -159,8 +168,15 @@ def cost(settings: MaskToImageSettings, condition_channels: int, size: int) -> d
         "gflop_per_evaluation": plain,
         "gflop_once": plain - cached,
         "gflop_cached": cached,
-        "evaluations": passes * evaluations(sampling.sampler, sampling.steps),
+        "evaluations": passes * evaluations(sampling.sampler, len(_times(settings, share)) - 1),
     }
+
+
+def _times(settings: MaskToImageSettings, share: float) -> Tensor:
+    """The clocks of a path from that share of the noise to the data, (n + 1,)."""
+    clocks = settings.denoising.steps
+    first = max(round(share * clocks), 1)
+    return spaced(clocks, max(round(settings.sampling.steps * first / clocks), 1), first)
 
 
 def _denoiser(
