@@ -154,7 +154,7 @@ def paint(
 
 
 def cost(settings: MaskToImageSettings, condition_channels: int, size: int, share: float = 1.0) -> dict[str, Any]:
-    """The numbers of a methods.method.StageCost for an image of size^2, counted on shapes alone; share as in `paint`."""
+    """The numbers of a methods.method.StageCost for an image of size^2, counted on shapes; share as in `paint`."""
     with torch.device("meta"):
         net = build(settings, condition_channels)
         x, t = torch.empty(1, 3, size, size), torch.empty(1)
