@@ -182,6 +182,17 @@ def test_the_loss_is_the_kl_by_hand() -> None:
 
 
 @pytest.mark.parametrize("form", ["exact", "plugin"])
+def test_the_loss_is_of_the_form_that_samples(form: Form) -> None:
+    generator = torch.Generator().manual_seed(2)
+    log_x0 = torch.randn(1, K, 1, K, generator=generator).log_softmax(1)
+    x0, t = torch.tensor([[[1, 1, 1]]]), clocks(4)
+    truth, model = marginal(0, 3, 4)[1], SMALL.posterior(ROW, log_x0, t, t - 1, form)[0, :, 0].double()
+    truth = truth / truth.sum(0)
+    expected = (truth * (truth.log() - model)).sum(0).mean() * STEPS / (math.log(2) * K)
+    assert float(SMALL.loss(x0, ROW, log_x0, t, form=form)) == pytest.approx(float(expected), rel=1e-4)
+
+
+@pytest.mark.parametrize("form", ["exact", "plugin"])
 def test_the_loss_of_a_certain_and_right_network_is_0(form: Form) -> None:
     x0 = torch.randint(K, (5, 4, 4), generator=torch.Generator().manual_seed(0))
     certain = torch.full((5, K, 4, 4), -30.0).scatter(1, x0[:, None], 0.0).log_softmax(1)

@@ -184,6 +184,37 @@ def test_a_known_label_stays_and_decides_the_rest(name: str) -> None:
     assert float(torch.cdist(found["image"].flatten(1), IMAGE).argmin(1).eq(known.flatten()).double().mean()) > 0.97
 
 
+def sure_of_2(state: State, t: Tensor) -> Prediction:
+    """A denoiser that sees id 2 everywhere, whatever there is."""
+    p = torch.tensor([0.1, 0.1, 0.8]).view(1, 3, 1, 1).expand(len(t), 3, *state["label"].shape[1:])
+    return Prediction({"label": p.log()})
+
+
+@pytest.mark.parametrize("clock", [0.0, 300.0])
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_label_whose_clock_stands_still_is_kept_whatever_the_denoiser_says(name: str, clock: float) -> None:
+    label = torch.zeros(2, 3, 3, dtype=torch.int64)
+    times = torch.full((4, 1), clock)
+    found = SAMPLERS[name](sure_of_2, {"label": label}, times, PROCESSES, Numbers(0, label=(2, 3, 3)))
+    assert torch.equal(found["label"], label)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_the_last_label_is_the_likeliest_and_no_draw(name: str) -> None:
+    label = torch.zeros(2, 30, 30, dtype=torch.int64)
+    found = SAMPLERS[name](sure_of_2, {"label": label}, torch.tensor([[500.0], [0.0]]), PROCESSES)
+    assert torch.equal(found["label"], torch.full_like(label, 2))
+
+
+@pytest.mark.parametrize("name", ["ddim", "multistep", "dpm_solver", "heun"])
+def test_a_clock_may_pause_on_its_way(name: str) -> None:
+    """While it waits for another group's; a step after a pause is a first one."""
+    chain, x = CHAINS["linear"], start(3)[0]["image"]
+    halves = [torch.linspace(1000, 520, 5), torch.linspace(520, 40, 5)]
+    apart = sampled(name, chain, halves[1], sampled(name, chain, halves[0], x))
+    torch.testing.assert_close(sampled(name, chain, torch.cat(halves), x), apart)
+
+
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_the_same_noise_gives_the_same_state(name: str) -> None:
     times = spaced(1000, 5)[:, None].expand(-1, 3)
@@ -191,6 +222,26 @@ def test_the_same_noise_gives_the_same_state(name: str) -> None:
     once, again = (SAMPLERS[name](exact_pair, state, times, PROCESSES, numbers) for _ in range(2))
     for key in state:
         assert torch.equal(once[key], again[key])
+
+
+@pytest.mark.parametrize("name", ["ancestral", "ddim"])
+def test_every_step_but_the_last_draws_noise_of_its_own(name: str) -> None:
+    """Step 0 is left to the start; what is drawn once a step is drawn for groups that move by chance alone."""
+    state, numbers = start(2)
+    asked: list[tuple[str, str, int]] = []
+
+    class Heard:
+        def normal(self, name: str, step: int) -> Tensor:
+            asked.append(("normal", name, step))
+            return numbers.normal(name, step)
+
+        def uniform(self, name: str, step: int) -> Tensor:
+            asked.append(("uniform", name, step))
+            return numbers.uniform(name, step)
+
+    SAMPLERS[name](exact_pair, state, spaced(1000, 4)[:, None].expand(-1, 3), PROCESSES, Heard())
+    kinds = [("uniform", "label")] + [("normal", "image"), ("normal", "distance")] * (name == "ancestral")
+    assert sorted(asked) == sorted((*kind, step) for kind in kinds for step in (1, 2, 3))
 
 
 def test_groups_that_draw_need_noise() -> None:

@@ -102,6 +102,11 @@ def test_paths_are_whole_even_and_without_repeats(steps: int, n: int, start: int
     assert lengths.max() <= math.ceil(first / n)
 
 
+def test_clocks_are_rounded_to_the_nearest_the_later_in_doubt() -> None:
+    assert spaced(10, 4).tolist() == [10, 8, 5, 3, 0]
+    assert spaced(10, 3, start=8).tolist() == [8, 5, 3, 0]
+
+
 @pytest.mark.parametrize(("n", "start"), [(0, None), (11, None), (6, 5), (5, 11), (1, 0)])
 def test_paths_that_the_chain_does_not_have_are_refused(n: int, start: int | None) -> None:
     with pytest.raises(UserError, match="a path that the chain does not have"):
