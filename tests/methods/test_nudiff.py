@@ -1,7 +1,9 @@
 """NuDiff: what its two stages are given, what they hand on, what is refused, what a pair costs."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from itertools import count as naturals
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,12 @@ from numpy.testing import assert_array_equal
 from drawn import drawn_sample
 from nucleosynth import config
 from nucleosynth.data.reader import read
-from nucleosynth.errors import UserError
+from nucleosynth.errors import Interrupted, UserError
 from nucleosynth.methods import nudiff
 from nucleosynth.methods.nudiff import PRESETS, NuDiff, NuDiffSettings
 from nucleosynth.run import Budget, Run, RunRecord
 from nucleosynth.sample import Condition, Sample
+from nucleosynth.training import loop
 from nucleosynth.training.device import fabric_for
 from nucleosynth.verbs.fit import sources_of
 
@@ -39,8 +42,8 @@ def settings(**changes: Any) -> NuDiffSettings:
     return config.resolve(NuDiffSettings(), MICRO | changes, "test")
 
 
-def fitted(tiles: list[Sample], folder: Path, fabric: Fabric, **changes: Any) -> tuple[NuDiff, Run]:
-    chosen = settings(**changes)
+def fitted(tiles: list[Sample], folder: Path, fabric: Fabric, resume: bool = False) -> tuple[NuDiff, Run]:
+    chosen = settings()
     record = RunRecord(
         method="nudiff",
         preset="tiny",
@@ -54,7 +57,7 @@ def fitted(tiles: list[Sample], folder: Path, fabric: Fabric, **changes: Any) ->
         versions={},
         started="now",
     )
-    run = Run.create(folder, record)
+    run = Run.create(folder, record, resume)
     return NuDiff.fit(tiles, chosen, run, fabric), run
 
 
@@ -87,6 +90,31 @@ def test_both_stages_leave_a_checkpoint_and_sheets(trained: tuple[NuDiff, Run]) 
     names = {path.name for path in (run.folder / "pictures").glob("*.png")}
     assert names == {"structure_000001.png", "structure_000002.png", "pair_000001.png", "pair_000002.png"}
     assert model.origin.checkpoint.count("-") == 1
+
+
+@pytest.mark.parametrize("stopped_at", [1, 3])
+def test_either_stage_goes_on_where_it_was_stopped(
+    stopped_at: int,
+    trained: tuple[NuDiff, Run],
+    tiles: list[Sample],
+    fabric: Fabric,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    steps = naturals(1)
+
+    @contextmanager
+    def flag() -> Iterator[Any]:
+        yield lambda: next(steps) == stopped_at
+
+    monkeypatch.setattr(loop, "_stop_flag", flag)
+    with pytest.raises(Interrupted):
+        fitted(tiles, tmp_path / "run", fabric)
+    monkeypatch.undo()
+    half = Run.open(tmp_path / "run")
+    assert half.checkpoint("image").exists() == (stopped_at > 2)
+    again, _ = fitted(tiles, tmp_path / "run", fabric, resume=True)
+    assert again.origin.checkpoint == trained[0].origin.checkpoint
 
 
 def test_sampled_nuclei_are_read_and_painted(
