@@ -200,6 +200,21 @@ def test_a_label_whose_clock_stands_still_is_kept_whatever_the_denoiser_says(nam
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
+def test_a_step_of_a_label_is_a_draw_from_its_posterior(name: str) -> None:
+    """Beside a Gaussian group, which makes Heun's step ask the denoiser twice."""
+    label, times = torch.zeros(1, 100, 100, dtype=torch.int64), torch.tensor([[500.0, 500.0], [300.0, 300.0]])
+    state, numbers = (
+        {"image": torch.zeros(1, 2, 1, 1), "label": label},
+        Numbers(0, image=(1, 2, 1, 1), label=(1, 100, 100)),
+    )
+    found = SAMPLERS[name](lambda s, t: Prediction({**s, **sure_of_2(s, t).x0}), state, times, PROCESSES, numbers)
+    log_x0 = sure_of_2(state, times[:1]).x0["label"]
+    expected = PROCESSES["label"].posterior(label, log_x0, times[:1, 1], times[1:, 1])[0, :, 0, 0].exp()
+    assert expected.max() < 0.8
+    torch.testing.assert_close(found["label"].flatten().bincount(minlength=3) / 1e4, expected, atol=0.02, rtol=0)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
 def test_the_last_label_is_the_likeliest_and_no_draw(name: str) -> None:
     label = torch.zeros(2, 30, 30, dtype=torch.int64)
     found = SAMPLERS[name](sure_of_2, {"label": label}, torch.tensor([[500.0], [0.0]]), PROCESSES)
