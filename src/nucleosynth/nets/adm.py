@@ -67,14 +67,14 @@ BASE = ADMSettings(
     width=128, multipliers=(1, 2, 3, 4), attention=(False, False, True, True), head_channels=64, patch=2, modulation=96
 )
 TINY = ADMSettings(
-    width=48,
-    multipliers=(1, 2, 4),
+    width=32,
+    multipliers=(1, 2, 4, 4),
     blocks=1,
-    attention=(False, False, True),
+    attention=(False, False, True, True),
     head_channels=32,
-    groups=16,
+    groups=8,
     patch=2,
-    modulation=32,
+    modulation=16,
 )
 
 
