@@ -14,7 +14,7 @@ from nucleosynth.run import Budget, Run, RunRecord, TrainingSource, now, version
 from nucleosynth.sample import Sample
 from nucleosynth.verbs.options import MethodOrNone
 
-OPTIONS = ("method", "data", "run", "split", "classes", "preset", "steps", "minutes", "seed")
+OPTIONS = ("method", "data", "run", "split", "classes", "preset", "without", "steps", "minutes", "seed")
 """What a TOML file may give beside [settings]."""
 
 
@@ -26,6 +26,7 @@ def fit(
     split: str | None = None,
     classes: str | None = None,
     preset: str | None = None,
+    without: str | None = None,
     steps: int | None = None,
     minutes: float | None = None,
     seed: int | None = None,
@@ -47,6 +48,7 @@ def fit(
             on all tiles.
         classes: read them in this class scheme: a name of `nucleosynth list`, or a TOML file.
         preset: named settings of the method; "tiny" unless given.
+        without: parts that the method is to do without, as points,distance,text,counts of cosyn; with commas.
         steps: train for so many steps.
         minutes: train for so many minutes (5 unless steps are given).
         seed: of all randomness; 0 unless given.
@@ -61,11 +63,12 @@ def fit(
         Interrupted: stopped; everything is saved.
     """
     given: dict[str, Any] = {"method": method, "data": data, "run": run, "split": split, "classes": classes}
-    given |= {"preset": preset, "seed": seed, "steps": steps, "minutes": minutes}
+    given |= {"preset": preset, "without": without, "seed": seed, "steps": steps, "minutes": minutes}
     options, changes = with_file(config, given)
     changes |= assignments(set)
     kind = catalog.load("method", _needed(options, "method"))
     chosen = options.get("preset") or "tiny"
+    changes |= ablation(kind, options.get("without"))
     settings = resolve_settings(kind.presets, chosen, changes, str(config or "--set"))
     resolve(_needed(options, "data"))
     tiles = training_tiles(options["data"], options.get("split"), options.get("classes"))
@@ -186,6 +189,25 @@ def assignments(texts: Sequence[str]) -> dict[str, Any]:
         except tomllib.TOMLDecodeError:
             changes[key] = value
     return changes
+
+
+def ablation(kind: Any, without: str | Sequence[str] | None) -> dict[str, Any]:
+    """The setting `without` of a method, from parts in a list or with commas between them; nothing where none is named.
+
+    Raises:
+        UserError: the method has no parts that it can do without.
+    """
+    if without is None:
+        return {}
+    if "without" not in type(kind.presets["tiny"]).model_fields:
+        raise UserError(
+            f"{kind.name} has no parts that it can do without",
+            expected="a method with such parts, as cosyn",
+            got=f"--without {without}",
+            mend="leave it out",
+        )
+    parts = without.split(",") if isinstance(without, str) else without
+    return {"without": tuple(part.strip() for part in parts if part.strip())}
 
 
 def _needed(options: Mapping[str, Any], name: str) -> Any:

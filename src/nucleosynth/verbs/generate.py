@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import count as naturals
-from itertools import islice
+from itertools import islice, repeat
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,6 +39,7 @@ def generate(
     counts: str | None = None,
     labels: str | None = None,
     images: str | None = None,
+    caption: str | None = None,
     split: str | None = None,
     classes: str | None = None,
     overwrite: bool = False,
@@ -60,6 +61,7 @@ def generate(
         counts: make as many nuclei of each class as each tile of this data has.
         labels: paint an image for each label of this data.
         images: find the nuclei of each image of this data.
+        caption: make what this sentence says; beside a given side, or by itself.
         split: use only this split of the given data.
         classes: read the given data in this class scheme, the one that the model was trained in.
         overwrite: replace a store in the output folder.
@@ -76,13 +78,17 @@ def generate(
     opened = Run.open(run)
     kind = catalog.load("method", opened.record.method)
     side = _one_side(asked, kind)
+    _check_caption(caption, kind)
     if side:
         resolve(asked[side])
     model = _load(kind, opened, device, precision)
 
     def conditions() -> Iterator[Condition]:
         if side:
-            return _given(side, _Asked(asked[side], split, classes), size, model)
+            return _captioned(_given(side, _Asked(asked[side], split, classes), size, model), caption)
+        if caption:
+            shape = (size, size) if size else model.size
+            return repeat(Condition(shape, model.mpp, model.class_names, caption=caption))
         conditions: Iterator[Condition] = model.default_conditions(seed, size=(size, size) if size else None)
         return conditions
 
@@ -95,6 +101,7 @@ def generate(
         "size": size,
         "batch": batch,
         **asked,
+        **({"caption": caption} if caption else {}),
     }
     rows = batch * -(-ROWS_PER_SHARD // batch)
     with open_for_writing(out, identity | {"split": split, "classes": classes}, n, rows, overwrite) as store:
@@ -142,6 +149,10 @@ def _given(side: str, data: "_Asked", size: int | None, model: Any) -> Iterator[
     for lap in naturals():
         for condition in _given_once(side, data, size, model):
             yield replace(condition, name=f"{condition.name}~{lap}") if lap else condition
+
+
+def _captioned(conditions: Iterator[Condition], caption: str | None) -> Iterator[Condition]:
+    return (replace(condition, caption=caption or condition.caption) for condition in conditions)
 
 
 def _given_once(side: str, data: "_Asked", size: int | None, model: Any) -> Iterator[Condition]:
@@ -206,6 +217,16 @@ def _one_side(asked: dict[str, str], kind: Any) -> str | None:
         if field in kind.needs and option not in asked:
             raise UserError(f"{kind.name} needs {option}", expected=f"--{option} DATA", got="nothing")
     return next(iter(asked), None)
+
+
+def _check_caption(caption: str | None, kind: Any) -> None:
+    if caption and "caption" not in kind.takes:
+        raise UserError(
+            f"{kind.name} does not take a caption",
+            expected="a method that is told text",
+            got=f"--caption {caption!r}",
+            mend="leave it out, or take another method",
+        )
 
 
 def _load(kind: Any, run: Run, device: str, precision: str) -> Any:

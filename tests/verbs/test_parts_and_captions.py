@@ -1,0 +1,96 @@
+"""`fit --without`, and `generate --caption` by itself and beside a given side."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import nucleosynth
+from nucleosynth.cli import main
+from nucleosynth.data.reader import read
+from nucleosynth.errors import UserError
+from nucleosynth.run import Run
+from nucleosynth.verbs.fit import ablation
+
+DATA = "phantom:tiles=3&size=64&sources=3"
+MICRO = (
+    "tile=32",
+    "network.width=16",
+    "network.multipliers=[1, 2]",
+    "network.blocks=[0, 0]",
+    "network.attention=[false, true]",
+    "network.heads=2",
+    "network.head_channels=8",
+    "network.context=16",
+    "network.stem=16",
+    "network.latents=2",
+    "network.points.width=8",
+    "network.points.growth=4",
+    "training.batch=2",
+    "sampling.steps=2",
+)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("fit") / "run"
+    nucleosynth.fit("cosyn", data=DATA, run=folder, steps=2, set=MICRO, without="distance, counts")
+    return folder
+
+
+def test_parts_are_left_out(run: Path) -> None:
+    assert Run.open(run).record.settings["without"] == ["distance", "counts"]
+
+
+def test_a_file_may_name_the_parts(tmp_path: Path) -> None:
+    lines = ['method = "cosyn"', f'data = "{DATA}"', 'without = "points,text"', "steps = 1", "[settings]"]
+    (tmp_path / "x.toml").write_text("\n".join(lines))
+    made = nucleosynth.fit(config=tmp_path / "x.toml", run=tmp_path / "run", set=MICRO)
+    assert made.record.settings["without"] == ["points", "text"]
+
+
+@pytest.mark.parametrize(
+    ("method", "parts", "words"),
+    [
+        ("jointflow", "points", "no parts that it can do without"),
+        ("cosyn", "points,image", "bad value for 'without.1'"),
+    ],
+)
+def test_refused_before_training(
+    method: str, parts: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["fit", method, "--data", DATA, "--run", str(tmp_path / "run"), "--without", parts]
+    assert main(arguments) == 2
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_no_parts_change_nothing() -> None:
+    kind = nucleosynth.catalog.load("method", "cosyn")
+    assert ablation(kind, None) == {}
+    assert ablation(kind, "") == {"without": ()}
+
+
+def test_a_caption_by_itself_asks_for_nothing_else(run: Path, tmp_path: Path) -> None:
+    out = nucleosynth.generate(run, out=tmp_path / "out", n=2, caption="a gland", batch=2)
+    found = list(read(str(out)))
+    assert [sample.caption for sample in found] == ["a gland"] * 2
+    assert [sample.provenance["condition"]["given"] for sample in found] == [["caption"]] * 2
+    assert np.any(found[0].image != found[1].image)
+    with pytest.raises(UserError, match="another"):
+        nucleosynth.generate(run, out=tmp_path / "out", n=4, caption="another", batch=2)
+
+
+def test_a_caption_goes_beside_points(run: Path, tmp_path: Path) -> None:
+    out = nucleosynth.generate(run, out=tmp_path / "out", points=DATA, split="test", caption="a gland", batch=2)
+    for sample in read(str(out)):
+        assert sample.caption == "a gland"
+        assert {"caption", "points"} <= set(sample.provenance["condition"]["given"])
+
+
+def test_a_method_without_text_refuses_a_caption(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    micro = ("tile=32", "network.widths=[16]", "network.blocks=[1]", "network.attention=[false]", "training.batch=2")
+    nucleosynth.fit("jointflow", data=DATA, run=tmp_path / "run", steps=1, set=(*micro, "sampling.steps=2"))
+    assert main(["generate", str(tmp_path / "run"), "--out", str(tmp_path / "out"), "--caption", "a gland"]) == 2
+    assert "does not take a caption" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
