@@ -61,6 +61,13 @@ def test_what_was_seen_is_not_computed_again(tmp_path: Path, monkeypatch: pytest
         encoder(["another"])
 
 
+def test_tokens_are_of_full_precision_whatever_is_around_them(tmp_path: Path) -> None:
+    spec = small_text.SPECS["t5"](tmp_path)
+    expected = load(spec)(CAPTIONS).values
+    with torch.autocast("cpu", torch.bfloat16):
+        assert_close(load(spec)(CAPTIONS).values, expected, rtol=0, atol=0)
+
+
 def test_loading_leaves_the_seed_as_it_is(tmp_path: Path) -> None:
     spec = small_text.SPECS["t5"](tmp_path)
     torch.manual_seed(3)

@@ -19,10 +19,10 @@ from nucleosynth.encoders.text import Tokens
 from nucleosynth.encoders.weights import digest_of
 from nucleosynth.errors import UserError
 from nucleosynth.progress import say
-from nucleosynth.training.device import fabric_for
 
 KEPT = 4096
 """Captions whose tokens are kept; about 50 kB each."""
+CPU = torch.device("cpu")
 JUNK = (TypeError, ValueError, LookupError, AttributeError, RuntimeError, AssertionError, ArithmeticError)
 
 
@@ -49,7 +49,7 @@ class FrozenText:
         self.name, self.width, self.length = model.name, width, length
         self.digest = _digest(network, vocabulary)
         self._tokenizer = tokenizer
-        self._device = fabric_for("auto", "32-true").device
+        self._device = torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else CPU
         self._network = network.eval().requires_grad_(False).to(self._device)
         self._seen: Callable[[str], Tensor] = lru_cache(KEPT)(self._encode)
         if not self._encode("nucleus").isfinite().all():
@@ -79,13 +79,14 @@ class FrozenText:
 
     @torch.no_grad()
     def _encode(self, caption: str) -> Tensor:
-        """(n width) on the CPU."""
+        """(n width) on the CPU, in full precision whatever the model around it is computed in."""
         ids = self._tokenizer(caption, verbose=False)["input_ids"]
         if len(ids) > self.length:
             say(f"a caption of {len(ids)} tokens: the first {self.length} count, of {caption[:60]!r}...")
             ids = [*ids[: self.length - 1], ids[-1]]
-        tokens: Tensor = self._network(input_ids=torch.tensor([ids], device=self._device)).last_hidden_state[0]
-        return tokens.float().cpu()
+        with torch.autocast(self._device.type, enabled=False):
+            tokens: Tensor = self._network(input_ids=torch.tensor([ids], device=self._device)).last_hidden_state[0]
+        return tokens.cpu()
 
 
 @contextmanager
