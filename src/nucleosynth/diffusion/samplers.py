@@ -103,9 +103,10 @@ def dpm_solver(
         x0 = path.evaluate(denoise, y, i).x0
         moved = path.redrawn(y, x0, i)
         for name in path.gaussian:
-            ahead = 0.0 if before is None else _ahead(path.move(name, i), path.move(name, i - 1))
-            held = x0[name] if before is None or not ahead else x0[name] + ahead * (x0[name] - before[name])
-            moved[name] = _advance(y[name], held, None, path.move(name, i))
+            move, held = path.move(name, i), x0[name]
+            if before is not None:
+                held = _amid(held, before[name], move, path.move(name, i - 1))
+            moved[name] = _advance(y[name], held, None, move)
         y, before = moved, x0
     return path.leave(y)
 
@@ -158,15 +159,15 @@ def _slope(late: Tensor, early: Tensor, move: Move) -> Tensor | None:
     return None if move[0] == move[1] else (late - early) / (move[1] - move[0])
 
 
-def _ahead(move: Move, last: Move) -> float:
-    """How far the middle of a step lies beyond its start, in the last step's length; both in log(alpha / sigma).
+def _amid(late: Tensor, early: Tensor, move: Move, last: Move) -> Tensor:
+    """x0-hat in the middle of a step in log(alpha / sigma), on the line through those at its and the last one's start.
 
-    0 (first order) where a step stands still, starts at pure noise or ends at the data: those lengths say nothing.
+    That at its start where a step stands still, comes from pure noise or ends at the data: such lengths say nothing.
     """
     if move[0] == move[1] or last[0] == last[1] or last[0] <= 0 or move[1] >= 1:
-        return 0.0
+        return late
     length, before = (math.log(r * (1 - s) / (s * (1 - r))) for s, r in (move, last))
-    return length / (2 * before)
+    return late + length / (2 * before) * (late - early)
 
 
 def _reversed(path: Path, name: str, y: Tensor, found: Prediction, i: int) -> Tensor:
