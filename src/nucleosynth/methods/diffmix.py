@@ -238,10 +238,7 @@ class DiffMix:
     @classmethod
     def cost(cls, settings: DiffMixSettings, size: int, classes: int) -> list[StageCost]:
         """One stage; an image from where a perturbed one begins."""
-        sampling, clocks = settings.sampling, settings.denoising.steps
-        steps = max(round(sampling.steps * max(round(settings.begin * clocks), 1) / clocks), 1)  # as `paint` takes them
-        shorter = settings.model_copy(update={"sampling": sampling.model_copy(update={"steps": steps})})
-        return [StageCost(name=cls.stages[0], **cost(shorter, _channels(classes), size))]
+        return [StageCost(name=cls.stages[0], **cost(settings, _channels(classes), size, settings.begin))]
 
     @cached_property
     def _sources(self) -> _Sources:
