@@ -16,6 +16,7 @@ from nucleosynth import config
 from nucleosynth.conditions.slots import Slots
 from nucleosynth.data.crops import Crops
 from nucleosynth.data.reader import read
+from nucleosynth.diffusion.schedule import Chain
 from nucleosynth.errors import UserError
 from nucleosynth.methods import diffmix
 from nucleosynth.methods.diffmix import PRESETS, DiffMix, PerturbedLabel
@@ -169,6 +170,13 @@ def test_painting_begins_from_the_image_part_of_the_way(method: DiffMix, monkeyp
     assert not start[[1, 3]].any()
     np.testing.assert_array_equal(found[0].image, conditions[0].begin)
     np.testing.assert_array_equal(found[1].image, 128)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_begins_from_as_much_noise_as_published(preset: str) -> None:
+    settings, published = PRESETS[preset], Chain.linear(1000).signal[550]
+    signal = settings.denoising.chain.signal[round(settings.begin * settings.denoising.steps)]
+    assert signal == pytest.approx(float(published), abs=0.002)
 
 
 def test_the_image_that_it_begins_from_matters(method: DiffMix) -> None:
