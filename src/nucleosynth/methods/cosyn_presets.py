@@ -117,6 +117,7 @@ PRESETS = {
             points=PointsSettings(width=64, blocks=1, growth=32),
         ),
         training=TrainingSettings(batch=32, learning_rate=5e-4, warmup=1000, decay=0.3, ema=0.9998),
+        sampling=SamplingSettings(steps=30),
     ),
     "paper": PAPER,
     "gcdp": PAPER.model_copy(

@@ -131,7 +131,7 @@ class SamplingSettings(Settings):
 
     sampler: Literal["ddim", "dpm_solver", "heun", "ancestral"] = "dpm_solver"
     """See diffusion.samplers; ancestral with 1000 steps as released."""
-    steps: int = 30
+    steps: int = 16
     """Steps of the sampler."""
     guidance: float = 2.0
     """Scale of the guidance on all parts of the state; 1 = none."""
