@@ -103,6 +103,21 @@ def test_every_part_of_state_clock_and_condition_is_heard() -> None:
 
 
 @torch.no_grad()
+def test_points_are_added_to_the_stem_and_joined_at_the_end() -> None:
+    net, state, t, seen = network(), state_of(), torch.tensor([500.0, 500.0]), []
+    net.unet.register_forward_pre_hook(lambda _, inputs: seen.append((inputs[0], inputs[3])))
+    features = net.encode(given_of())
+    assert features.points is not None
+    for points in (features.points, torch.zeros_like(features.points)):
+        net(state, t, features._replace(points=points))
+    torch.testing.assert_close(seen[0][0] - seen[1][0], features.points, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(seen[0][1], features.points)
+    x, embedding, context = torch.randn(2, 16, 8, 8), torch.randn(2, 64), torch.randn(2, 3, 16)
+    ends = [net.unet(x, embedding, context, features.points[..., :8, :8] * share) for share in (0, 1)]
+    assert not torch.allclose(*ends)
+
+
+@torch.no_grad()
 def test_samples_do_not_see_each_other() -> None:
     net, state, t, given = network(), state_of(3), torch.tensor([1.0, 500.0, 1000.0]), given_of(3)
     whole = net(state, t, given)
