@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from lightning_fabric import Fabric
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from nucleosynth.nets.adm import PAPER, ADMSettings
@@ -27,7 +28,7 @@ from nucleosynth.training.device import fabric_for
 NETWORK = ADMSettings(
     width=16, multipliers=(1, 2), attention=(False, False), head_channels=16, groups=8, patch=2, blocks=1
 )
-SETTINGS = StructureSettings(network=NETWORK, sampling=StructureSampling(steps=6))
+SETTINGS = StructureSettings(network=NETWORK, sampling=StructureSampling(steps=6, history=0))
 PUBLISHED = Denoising(schedule="linear", target="eps", learned_variance=True)
 
 
@@ -113,7 +114,7 @@ def test_the_stage_masks_what_is_unknown(fabric: Fabric) -> None:
 def test_structures_are_within_range_and_depend_on_their_own_noise_alone(
     fabric: Fabric, sampler: Any, denoising: Denoising
 ) -> None:
-    settings = changed(denoising=denoising, sampling=StructureSampling(sampler=sampler, steps=4))
+    settings = changed(denoising=denoising, sampling=StructureSampling(sampler=sampler, steps=4, history=0))
     net = lively(settings)
     noise = FixedNoise((5, 6))
     pair = draw(fabric, net, noise, settings)
@@ -124,8 +125,24 @@ def test_structures_are_within_range_and_depend_on_their_own_noise_alone(
     assert (pair[0] - pair[1]).abs().max() > 0.1
 
 
+def test_history_points_away_from_the_last_prediction(fabric: Fabric) -> None:
+    net, steps = lively(SETTINGS), 3
+
+    def drawn(history: float) -> Tensor:
+        sampling = StructureSampling(sampler="ddim", steps=steps, history=history)
+        return draw(fabric, net, FixedNoise((5,)), changed(sampling=sampling))
+
+    without, little, more = drawn(0), drawn(0.01), drawn(0.5)
+    torch.testing.assert_close(without, little, atol=0.05, rtol=0)
+    assert (more - without).abs().mean() > 0.02
+    with pytest.raises(ValidationError, match="variance is learned"):
+        StructureSettings(network=NETWORK, denoising=PUBLISHED, sampling=StructureSampling(history=0.5))
+
+
 def test_the_published_network_is_counted() -> None:
-    found = cost(StructureSettings(network=PAPER, denoising=PUBLISHED, sampling=StructureSampling(steps=50)), 3, 256)
+    found = cost(
+        StructureSettings(network=PAPER, denoising=PUBLISHED, sampling=StructureSampling(steps=50, history=0)), 3, 256
+    )
     assert found["parameters"] == pytest.approx(552.8e6, rel=0.03)
     assert found["gflop_per_evaluation"] == pytest.approx(2240, rel=0.03)
     assert (found["gflop_once"], found["evaluations"]) == (0, 50)

@@ -93,7 +93,7 @@ PRESETS = {
         structure=StructureSettings(
             network=adm.BASE,
             training=TrainingSettings(learning_rate=7e-4, warmup=1000, decay=0.3, ema=0.9998),
-            sampling=StructureSampling(steps=50),
+            sampling=StructureSampling(steps=50, history=0),
         ),
         image=MaskToImageSettings(
             network=adm.BASE,
@@ -112,7 +112,7 @@ PRESETS = {
             training=TrainingSettings(
                 batch=4, optimiser="adamw", learning_rate=1e-4, weight_decay=0.05, warmup=0, decay=0, ema=0.9999
             ),
-            sampling=StructureSampling(steps=50),
+            sampling=StructureSampling(steps=50, history=0),
         ),
         image=MaskToImageSettings(
             network=adm.PAPER,

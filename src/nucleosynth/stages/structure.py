@@ -6,20 +6,21 @@ As published (Yu et al., MICCAI 2023): ADM's network, the noise and the variance
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
+from pydantic import model_validator
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from nucleosynth.config import Settings
-from nucleosynth.diffusion.prediction import Prediction, State, clipped, target_of
+from nucleosynth.diffusion.prediction import Denoise, Prediction, State, clipped, history_guided, target_of
 from nucleosynth.diffusion.samplers import SAMPLERS, Noise, evaluations
 from nucleosynth.diffusion.schedule import following, spaced
-from nucleosynth.nets.adm import ADM, TINY, ADMSettings
+from nucleosynth.nets.adm import ADM, ADMSettings
 from nucleosynth.nets.count import gflop, parameters
 from nucleosynth.stages.denoising import Denoising, TrainingSettings
 from nucleosynth.training.checkpoint import Moment
@@ -27,6 +28,16 @@ from nucleosynth.training.ema import averaged
 
 GROUP = "structure"
 """The one channel group of the state."""
+TINY = ADMSettings(
+    width=64,
+    multipliers=(1, 2, 3),
+    blocks=1,
+    attention=(False, True, True),
+    head_channels=32,
+    groups=16,
+    patch=4,
+)
+"""A structure has no texture: coarser and a third as costly as a painter's network."""
 
 
 class StructureSampling(Settings):
@@ -36,6 +47,9 @@ class StructureSampling(Settings):
     """See diffusion.samplers."""
     steps: int = 25
     """Steps from noise to a structure."""
+    history: float = 1.0
+    """Guidance against the last step's prediction (diffusion.prediction.history_guided), for short trainings, after
+    which nuclei fade away on their path without it; 0 = none."""
 
 
 class StructureSettings(Settings):
@@ -45,6 +59,13 @@ class StructureSettings(Settings):
     denoising: Denoising = Denoising()
     training: TrainingSettings = TrainingSettings()
     sampling: StructureSampling = StructureSampling()
+
+    @model_validator(mode="after")
+    def _variance_is_kept(self) -> Self:
+        """Guidance by the last step knows no variance."""
+        if self.denoising.learned_variance and self.sampling.history:
+            raise ValueError(f"history 0 where the variance is learned (history is {self.sampling.history})")
+        return self
 
 
 def build(settings: StructureSettings, channels: int) -> ADM:
@@ -106,7 +127,10 @@ def draw(fabric: Fabric, net: ADM, noise: Noise, settings: StructureSettings) ->
     """Structures (b c h w) in [-1, 1] from the noise of a group "structure" (c h w)."""
     sampling, chain = settings.sampling, settings.denoising.chain
     times = spaced(chain.steps, sampling.steps)
-    denoise = clipped(partial(_denoise, fabric, net, settings.denoising, times), (GROUP,))
+    denoise: Denoise = partial(_denoise, fabric, net, settings.denoising, times)
+    if sampling.history:
+        denoise = history_guided(denoise, sampling.history)
+    denoise = clipped(denoise, (GROUP,))
     state = {GROUP: noise.normal(GROUP, 0)}
     x0 = SAMPLERS[sampling.sampler](denoise, state, times[:, None], {GROUP: chain}, noise)[GROUP]
     return x0.clamp(-1, 1)
