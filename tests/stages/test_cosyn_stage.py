@@ -1,6 +1,6 @@
 """The joint diffusion as a stage: what is learned, what is masked and dropped, and how a state is made."""
 
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -9,10 +9,10 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from nucleosynth.conditions.structure import UNKNOWN
+from nucleosynth.diffusion.categorical import Categorical, Form
 from nucleosynth.diffusion.prediction import State
 from nucleosynth.nets.cosyn import CoSynNetSettings, Features, Given, TextShape
 from nucleosynth.nets.points import PointsSettings
-from nucleosynth.stages import cosyn
 from nucleosynth.stages.cosyn import (
     CoSynStage,
     DiffusionSettings,
@@ -20,6 +20,7 @@ from nucleosynth.stages.cosyn import (
     JointSizes,
     SamplingSettings,
     TrainingSettings,
+    condition,
     synthesise,
     without,
 )
@@ -246,9 +247,8 @@ def test_the_label_moves_by_the_posterior_of_the_settings(posterior: str) -> Non
     process = DiffusionSettings(posterior=posterior).label(LABELS)  # type: ignore[arg-type]
     ids, log_p = torch.randint(LABELS, (2, 4, 4)), torch.randn(2, LABELS, 4, 4).log_softmax(1)
     t, s = torch.tensor([20.0, 700.0]), torch.tensor([10.0, 400.0])
-    both = {
-        form: process.__class__.__mro__[-2].posterior(process, ids, log_p, t, s, form) for form in ("exact", "plugin")
-    }  # type: ignore[attr-defined]
+    plain = Categorical(process.signal, LABELS)
+    both = {form: plain.posterior(ids, log_p, t, s, form) for form in get_args(Form)}
     assert not torch.allclose(both["exact"], both["plugin"])
     torch.testing.assert_close(process.posterior(ids, log_p, t, s), both[posterior])
 
@@ -258,15 +258,14 @@ def test_guidance_by_text_encodes_the_points_once(fabric: Fabric, monkeypatch: p
     assert stage.net.points is not None
     honest = stage.net.points.forward
     monkeypatch.setattr(stage.net.points, "forward", lambda ids: calls.append(len(ids)) or honest(ids))
-    given = stage._condition(torch.device("cpu"), batch_of())
-    given = Given(
-        *(
-            part[:2, :8, :8] if part is not None and part.ndim == 3 and part is given.points else part[:2]
-            for part in given
-        )
-    )  # type: ignore[index]
+    given = condition(
+        stage.net,
+        points=(torch.zeros(2, 8, 8), torch.ones(2, dtype=torch.bool)),
+        text=(torch.randn(2, WORDS, 6), torch.ones(2, WORDS, dtype=torch.bool), torch.ones(2, dtype=torch.bool)),
+        amounts=(torch.rand(2, 3), torch.zeros(2, dtype=torch.bool)),
+    )
     for guided_by, expected in (("text",), [2]), (("text", "points"), [2, 2]):
         calls.clear()
         sampling = SamplingSettings(steps=2, guidance=2, guided_by=guided_by)  # type: ignore[arg-type]
-        cosyn.synthesise(fabric, stage.net, given, Drawn(), DiffusionSettings(), sampling)
+        synthesise(fabric, stage.net, given, Drawn(), DiffusionSettings(), sampling)
         assert calls == expected
