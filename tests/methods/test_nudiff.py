@@ -191,6 +191,8 @@ def test_what_cannot_work_is_refused_first(fabric: Fabric, tmp_path: Path) -> No
         ({"tile": 33}, "multiple of"),
         ({"hypotheses": 8}, "eight readings"),
         ({"structure_share": 1.0}, "less than 1"),
+        ({"structure.sampling.steps": 1001}, "1 to 1000"),
+        ({"structure.denoising": {"target": "eps", "learned_variance": True}}, "history 0"),
         ({"codin": "hv"}, "did you mean 'coding'"),
     ):
         with pytest.raises(UserError, match=words):

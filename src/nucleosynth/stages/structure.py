@@ -61,8 +61,10 @@ class StructureSettings(Settings):
     sampling: StructureSampling = StructureSampling()
 
     @model_validator(mode="after")
-    def _variance_is_kept(self) -> Self:
-        """Guidance by the last step knows no variance."""
+    def _can_be_sampled(self) -> Self:
+        """A path has no more steps than the process, and guidance by the last step knows no variance."""
+        if not 1 <= self.sampling.steps <= self.denoising.steps:
+            raise ValueError(f"1 to {self.denoising.steps} sampling steps (they are {self.sampling.steps})")
         if self.denoising.learned_variance and self.sampling.history:
             raise ValueError(f"history 0 where the variance is learned (history is {self.sampling.history})")
         return self
