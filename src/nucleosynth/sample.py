@@ -247,6 +247,7 @@ class Condition:
     """What a method may be given; every field but the size is optional, None where nothing is asked.
 
     size: (h w) in px at `mpp`; known: (h w) bool, True where a pixel of the given image or label is to be kept;
+    begin: an image that is painted over, where `image` is one that is kept; methods that start from noise ignore it;
     counts: (C,) nuclei wanted of each class; name, source and licence: where it comes from ("" when it is made up).
     """
 
@@ -259,6 +260,7 @@ class Condition:
     instances: Instances | None = None
     classes: Classes | None = None
     image: Image | None = None
+    begin: Image | None = None
     known: NDArray[np.bool_] | None = None
     caption: str | None = None
     counts: NDArray[np.int64] | None = None
@@ -268,7 +270,8 @@ class Condition:
 
     def __post_init__(self) -> None:
         where = f"condition {self.name!r}"
-        for label, array in (("image", self.image), ("instances", self.instances), ("known", self.known)):
+        for label in ("image", "begin", "instances", "known"):
+            array = getattr(self, label)
             if array is not None and array.shape[:2] != self.size:
                 raise UserError(
                     f"{label} of another size",
@@ -292,8 +295,9 @@ class Condition:
                 got=str(self.counts.tolist()),
                 where=where,
             )
-        if self.image is not None:
-            _check_image(self.image, where)
+        for image in (self.image, self.begin):
+            if image is not None:
+                _check_image(image, where)
         if (self.instances is None) != (self.classes is None):
             raise UserError(
                 "half a label",
@@ -306,7 +310,7 @@ class Condition:
             _check_classes(self.classes, check_instances(self.instances, where), self.class_names, where)
 
     def given(self) -> frozenset[str]:
-        """The names of the fields that ask for something (size, mpp and names apart)."""
+        """The names of the fields that ask for something (size, mpp, names and what to begin from apart)."""
         names = ("tissue", "stain", "points", "instances", "image", "known", "caption", "counts")
         return frozenset(name for name in names if getattr(self, name) is not None)
 

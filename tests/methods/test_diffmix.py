@@ -25,6 +25,7 @@ from nucleosynth.run import Budget, Run, RunRecord
 from nucleosynth.sample import Condition, Sample
 from nucleosynth.training.device import fabric_for
 from nucleosynth.verbs.fit import sources_of
+from nucleosynth.verbs.generate import generate
 
 MICRO: dict[str, Any] = {
     "tile": 16,
@@ -272,3 +273,20 @@ def test_images_come_back_from_a_network(tiles: list[Sample]) -> None:
     found = network_image(image)
     assert (found.min() >= -1, found.max() <= 1, found.shape) == (True, True, (3, 96, 96))
     np.testing.assert_array_equal(rgb(torch.from_numpy(found)[None])[0], image)
+
+
+def test_given_labels_begin_from_their_own_images(
+    trained: tuple[DiffMix, Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, paint, starts = trained[1], diffmix.paint, []
+
+    def spied(*parts: Any, start: Any, share: float) -> Any:
+        starts.append(start)
+        return paint(*parts, start=start, share=share)
+
+    monkeypatch.setattr(diffmix, "paint", spied)
+    data = "phantom:tiles=1&size=32&sources=1"
+    generate(run.folder, out=tmp_path / "out", labels=data, batch=1, device="cpu", precision="32-true")
+    tile = next(iter(read(data)))
+    assert tile.mpp == run.record.settings["mpp"]
+    np.testing.assert_array_equal(starts[0][0].numpy(), network_image(tile.image))

@@ -3,7 +3,7 @@ classification in imbalanced pathology image datasets", MICCAI 2023).
 
 A painter as SDM's, trained on real tiles, paints images for perturbed real labels in which rare classes are frequent
 (layouts.perturbation). It begins from the perturbed image, part of the way to noise (SDEdit, Meng et al., ICLR 2022),
-so tissue and stain stay the tile's. Labels that come with no image to begin from are painted from noise.
+so tissue and stain stay the tile's; given labels begin from their own images. Without one, painting begins from noise.
 
 Where this departs from the released code: any class table and target proportions; nuclei stay disjoint, and what was
 changed stands in each sample's provenance; windows are perturbed as they are drawn, with room around them, not tiles
@@ -116,12 +116,11 @@ PRESETS = {
 
 @dataclass(frozen=True, eq=False)
 class PerturbedLabel(Condition):
-    """A label to paint an image for, and an image to begin from: not one to keep, so `image` stays empty.
+    """A label to paint an image for, beginning from the perturbed image.
 
-    begin: of the condition's size; record: what `Sample.provenance["perturbation"]` will say.
+    record: what `Sample.provenance["perturbation"]` will say.
     """
 
-    begin: Image | None = None
     record: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -249,14 +248,14 @@ class DiffMix:
 
     def _make(self, group: Group, seed: int) -> list[tuple[int, Sample]]:
         """The samples of a group; those that begin from an image go apart from those that begin from noise."""
-        begun = tuple(slot for slot in group.slots if _begin(slot.condition) is not None)
-        rest = tuple(slot for slot in group.slots if _begin(slot.condition) is None)
+        begun = tuple(slot for slot in group.slots if slot.condition.begin is not None)
+        rest = tuple(slot for slot in group.slots if slot.condition.begin is None)
         return [pair for slots in (begun, rest) if slots for pair in self._paint(replace(group, slots=slots), seed)]
 
     def _paint(self, group: Group, seed: int) -> list[tuple[int, Sample]]:
         """Samples of slots that all begin alike."""
         device = self._fabric.device
-        begins = _begin(group.slots[0].condition) is not None
+        begins = group.slots[0].condition.begin is not None
         painted = paint(
             self._fabric,
             self._net,
@@ -273,7 +272,7 @@ class DiffMix:
         """(b 3 h w) the images that the slots of a group begin from; empty places are 0."""
         starts = torch.zeros(group.width, 3, *group.size)
         for slot in group.slots:
-            begin = _begin(slot.condition)
+            begin = slot.condition.begin
             assert begin is not None, "the group's slots begin from images"
             image = network_image(resize_image(begin, own_size(slot.condition, self.mpp)))
             starts[slot.position] = torch.from_numpy(padded(image, group.size))
@@ -290,10 +289,6 @@ class DiffMix:
 def _sources(tiles: Sequence[Sample], settings: PerturbationSettings, class_names: Sequence[str]) -> _Sources:
     donors = Donors(tiles, settings.room(tiles[0].mpp))
     return _Sources(tiles, donors, shares_of(settings, class_names, donors))
-
-
-def _begin(condition: Condition) -> Image | None:
-    return condition.begin if isinstance(condition, PerturbedLabel) else None
 
 
 def _stage(settings: DiffMixSettings, facts: Facts) -> MaskToImageStage:

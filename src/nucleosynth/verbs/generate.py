@@ -59,7 +59,7 @@ def generate(
         batch: samples that go through the network together; other sizes give the same samples up to rounding.
         points: place nuclei where this data has them.
         counts: make as many nuclei of each class as each tile of this data has.
-        labels: paint an image for each label of this data.
+        labels: paint an image for each label of this data; methods that can begin from the image that it has (diffmix).
         images: find the nuclei of each image of this data.
         caption: make what this sentence says; beside a given side, or by itself.
         split: use only this split of the given data.
@@ -194,7 +194,7 @@ def _condition(side: str, tile: Sample, model: Any) -> Condition:
     if side == "counts":
         return replace(asked, counts=from_classes(tile.classes, len(tile.class_names)))
     if side == "labels":
-        return replace(asked, instances=tile.instances, classes=tile.classes)
+        return replace(asked, instances=tile.instances, classes=tile.classes, begin=tile.image)
     return replace(asked, image=tile.image)
 
 
