@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from nucleosynth.errors import Interrupted, UserError
 from nucleosynth.run import Budget, Run, RunRecord
 from nucleosynth.seeds import generator_of
-from nucleosynth.training import checkpoint
+from nucleosynth.training import checkpoint, loop
 from nucleosynth.training.checkpoint import Moment
 from nucleosynth.training.device import fabric_for
 from nucleosynth.training.ema import averaged
@@ -100,6 +100,26 @@ def test_interruption_stops_after_a_whole_step(tmp_path: Path, fabric: Fabric) -
     toy = Toy()
     moment = checkpoint.load(tmp_path / "checkpoints" / "net.safetensors", "toy/net", toy.modules, toy.optimisers)
     assert moment.step == 6
+
+
+def test_pictures_do_not_use_up_minutes(tmp_path: Path, fabric: Fabric, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step takes 6 seconds of this clock, a picture 100: ten steps fit into a minute, however many pictures."""
+    now = 0.0
+    monkeypatch.setattr(loop.time, "monotonic", lambda: now)
+
+    class Slow(Toy):
+        def step(self, fabric: Fabric, batch: Tensor, moment: Moment) -> dict[str, Tensor]:
+            nonlocal now
+            now += 6
+            return super().step(fabric, batch, moment)
+
+    def picture(step: int) -> None:
+        nonlocal now
+        now += 100
+
+    run = Run.create(tmp_path, RECORD)
+    moment = train(Slow(), batch_at, budget=Budget(minutes=1), run=run, fabric=fabric, picture=picture)
+    assert (moment.step, moment.seconds) == (10, 60)
 
 
 def test_training_learns_and_logs(tmp_path: Path, fabric: Fabric) -> None:

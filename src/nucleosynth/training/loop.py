@@ -65,8 +65,8 @@ def train(
     """Train a stage until its budget is used; checkpoints, log and pictures go into the run folder.
 
     batch_at: step -> batch, a pure function of the step, called in worker threads. picture: called with the step at
-    `PICTURES`. at_mark: called with the step and the mark when a share of the budget in `marks` is reached; the time
-    that it takes is not counted. With `run.resume`, goes on from the stage's checkpoint where there is one.
+    `PICTURES`. at_mark: called with the step and the mark when a share of the budget in `marks` is reached. The time
+    that both take is not counted. With `run.resume`, goes on from the stage's checkpoint where there is one.
 
     Raises:
         Interrupted: Ctrl-C; the state is saved and the message says how to go on.
@@ -100,7 +100,8 @@ def train(
                 and fabric.is_global_zero
                 and any(before.progress < share <= moment.progress for share in PICTURES)
             ):
-                picture(moment.step)
+                with clock.standing():
+                    picture(moment.step)
             reached = [share for share in marks if before.progress < share <= moment.progress]
             if at_mark and fabric.is_global_zero:
                 with clock.standing():
