@@ -113,7 +113,7 @@ def test_pictures_do_not_use_up_minutes(tmp_path: Path, fabric: Fabric, monkeypa
             now += 6
             return super().step(fabric, batch, moment)
 
-    def picture(step: int) -> None:
+    def picture(_step: int) -> None:
         nonlocal now
         now += 100
 
