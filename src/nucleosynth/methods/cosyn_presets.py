@@ -91,11 +91,12 @@ PAPER = CoSynSettings(
         warmup=1,
         decay=0,
         ema=0.9999,
+        label=3.0,
         label_loss="bound",
         p2=0.5,
         drop_points=0.1,
     ),
-    sampling=SamplingSettings(steps=50),
+    sampling=SamplingSettings(steps=50, guided_by=("text",)),
 )
 PRESETS = {
     "tiny": CoSynSettings(),

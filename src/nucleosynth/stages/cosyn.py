@@ -112,8 +112,8 @@ class TrainingSettings(Settings):
     """Weight of the image's loss."""
     distance: float = 1.0
     """Weight of the distance's loss."""
-    label: float = 3.0
-    """Weight of the label's loss."""
+    label: float = 6.0
+    """Weight of the label's loss; 3 as published."""
     label_loss: Literal["bound", "entropy"] = "entropy"
     """The variational bound, as published, or the cross-entropy of the label, which falls sooner."""
     p2: float = 0.0
@@ -135,8 +135,8 @@ class SamplingSettings(Settings):
     """Steps of the sampler."""
     guidance: float = 2.0
     """Scale of the guidance on all parts of the state; 1 = none."""
-    guided_by: tuple[Condition, ...] = ("text",)
-    """The conditions that the other pass lacks: those that guidance strengthens."""
+    guided_by: tuple[Condition, ...] = ("text", "points")
+    """The conditions that the other pass lacks: those that guidance strengthens; text alone as released."""
     threshold: float = 0.95
     """Share of the values that dynamic thresholding keeps (diffusion.prediction)."""
 
