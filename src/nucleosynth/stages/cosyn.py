@@ -311,12 +311,13 @@ def synthesise(
     sampling: SamplingSettings,
 ) -> State:
     """The made state: image and distance in -1..1, and the ids of the label (b h w)."""
+    start = noise.uniform("label", 0)
     with fabric.autocast():
         features = net.encode(given)
         if sampling.guidance != 1:
             shared = None if "points" in sampling.guided_by else features.points
-            features = _both(features, net.encode(without(net, given, sampling.guided_by), shared))
-    start = noise.uniform("label", 0)
+            null = net.encode(without(net, given, sampling.guided_by), shared)
+            features = _both(features, null, len(start))
     state = {name: noise.normal(name, 0) for name in net.groups}
     state["label"] = (start * net.labels).long().clamp(max=net.labels - 1)
 
@@ -338,16 +339,14 @@ def synthesise(
     )
 
 
-def _both(given: Features, null: Features) -> Features:
-    """Features of both halves of a guided batch."""
+def _both(given: Features, null: Features, count: int) -> Features:
+    """Features of both halves of a guided batch of `count` samples; what holds for all of them (b = 1) is repeated."""
     points = None if given.points is None or null.points is None else torch.cat([given.points, null.points])
-    return Features(points, _joined(given.tokens, null.tokens), _joined(given.embedding, null.embedding))
-
-
-def _joined(given: Tensor, null: Tensor) -> Tensor:
-    """Both halves; one that holds for all samples (b = 1) is repeated."""
-    count = max(len(given), len(null))
-    return torch.cat([part.expand(count, *part.shape[1:]) for part in (given, null)])
+    tokens, embedding = (
+        torch.cat([part.expand(count, *part.shape[1:]) for part in halves])
+        for halves in ((given.tokens, null.tokens), (given.embedding, null.embedding))
+    )
+    return Features(points, tokens, embedding)
 
 
 def _entropy(log_p: Tensor, label: Tensor, known: Tensor) -> Tensor:
