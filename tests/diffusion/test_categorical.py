@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from nucleosynth.diffusion.schedule import Chain, spaced
 
 K, STEPS = 3, 5
 SMALL = Categorical(Chain.linear(STEPS, 1e-3, 4e-3).signal, K)
+FORMS: dict[Form, Categorical] = {"exact": SMALL, "plugin": replace(SMALL, form="plugin")}
 P0 = torch.tensor([0.6, 0.3, 0.1], dtype=torch.float64)
 
 
@@ -65,7 +67,7 @@ def test_both_forms_agree_with_bayes_where_x0_is_certain(t: int, s: int, form: F
     """q(x_s | x_t, x_0 = i) = q(x_t | x_s) q(x_s | x_0) / q(x_t | x_0), from the enumeration."""
     for i in range(K):
         certain = torch.where(torch.arange(K) == i, 0.0, -math.inf).view(1, K, 1, 1).expand(1, K, 1, K)
-        found = SMALL.posterior(ROW, certain, clocks(t), clocks(s), form).exp()
+        found = FORMS[form].posterior(ROW, certain, clocks(t), clocks(s)).exp()
         joint = marginal(0, s, t)[i]
         torch.testing.assert_close(found[0, :, 0].double(), joint / joint.sum(0), rtol=1e-5, atol=1e-7)
 
@@ -76,7 +78,7 @@ def test_the_plug_in_is_its_formula() -> None:
     a, kept = float(SMALL.signal[t] / SMALL.signal[s]), float(SMALL.signal[s])
     ahead = a * torch.eye(K, dtype=torch.float64) + (1 - a) / K
     weight = ahead * (kept * log_x0_given(t)[0, :, 0].exp() + (1 - kept) / K)
-    found = SMALL.posterior(ROW, log_x0_given(t), clocks(t), clocks(s), "plugin").exp()
+    found = FORMS["plugin"].posterior(ROW, log_x0_given(t), clocks(t), clocks(s)).exp()
     torch.testing.assert_close(found[0, :, 0].double(), weight / weight.sum(0), rtol=1e-5, atol=1e-7)
 
 
@@ -86,10 +88,10 @@ def doubts(chain: Chain, t: int, s: int) -> tuple[Tensor, Tensor]:
     p = torch.zeros(200, 7)
     p[:, 0], p[:, 1] = shown, 1 - shown
     found = [
-        Categorical(chain.signal, 7)
-        .posterior(torch.zeros(200, 1, 1, dtype=torch.int64), p.log()[..., None, None], clocks(t), clocks(s), form)
+        Categorical(chain.signal, 7, form)
+        .posterior(torch.zeros(200, 1, 1, dtype=torch.int64), p.log()[..., None, None], clocks(t), clocks(s))
         .exp()[..., 0, 0]
-        for form in ("exact", "plugin")
+        for form in FORMS
     ]
     return found[0], found[1]
 
@@ -142,13 +144,13 @@ def test_draws_have_their_probabilities_and_never_the_impossible() -> None:
 def chained(form: Form, steps: int) -> Tensor:
     """The marginal at 0 of a whole chain run backwards with the exact p(x0 | x_t), from uniform at T: (K,)."""
     chain = Chain.log_snr_cosine()
-    process, times = Categorical(chain.signal, K), spaced(1000, steps)
+    process, times = Categorical(chain.signal, K, form), spaced(1000, steps)
     p_t = torch.full((K,), 1 / K)
     for t, s in itertools.pairwise(times):
         kept = float(chain.signal[int(t)])
         joint = P0[:, None] * (kept * torch.eye(K) + (1 - kept) / K)
         log_x0 = (joint / joint.sum(0)).float().log()
-        back = process.posterior(ROW, log_x0.view(1, K, 1, K), t.view(1), s.view(1), form).exp()[0, :, 0]
+        back = process.posterior(ROW, log_x0.view(1, K, 1, K), t.view(1), s.view(1)).exp()[0, :, 0]
         p_t = back @ p_t
     return p_t.double()
 
@@ -186,17 +188,17 @@ def test_the_loss_is_of_the_form_that_samples(form: Form) -> None:
     generator = torch.Generator().manual_seed(2)
     log_x0 = torch.randn(1, K, 1, K, generator=generator).log_softmax(1)
     x0, t = torch.tensor([[[1, 1, 1]]]), clocks(4)
-    truth, model = marginal(0, 3, 4)[1], SMALL.posterior(ROW, log_x0, t, t - 1, form)[0, :, 0].double()
+    truth, model = marginal(0, 3, 4)[1], FORMS[form].posterior(ROW, log_x0, t, t - 1)[0, :, 0].double()
     truth = truth / truth.sum(0)
     expected = (truth * (truth.log() - model)).sum(0).mean() * STEPS / (math.log(2) * K)
-    assert float(SMALL.loss(x0, ROW, log_x0, t, form=form)) == pytest.approx(float(expected), rel=1e-4)
+    assert float(FORMS[form].loss(x0, ROW, log_x0, t)) == pytest.approx(float(expected), rel=1e-4)
 
 
 @pytest.mark.parametrize("form", ["exact", "plugin"])
 def test_the_loss_of_a_certain_and_right_network_is_0(form: Form) -> None:
     x0 = torch.randint(K, (5, 4, 4), generator=torch.Generator().manual_seed(0))
     certain = torch.full((5, K, 4, 4), -30.0).scatter(1, x0[:, None], 0.0).log_softmax(1)
-    found = SMALL.loss(x0, x0.roll(1, 2), certain, clocks(1, 2, 3, 4, 5), form=form)
+    found = FORMS[form].loss(x0, x0.roll(1, 2), certain, clocks(1, 2, 3, 4, 5))
     torch.testing.assert_close(found, torch.zeros(5), atol=1e-4, rtol=0)
 
 
@@ -220,7 +222,7 @@ def test_masked_pixels_and_samples_carry_nothing() -> None:
 def test_gradients_are_finite_where_the_network_is_very_sure_and_wrong(form: Form) -> None:
     x0 = torch.zeros(4, 2, 2, dtype=torch.int64)
     logits = torch.full((4, K, 2, 2), -200.0).index_fill(1, torch.tensor(1), 200.0).requires_grad_()
-    SMALL.loss(x0, x0, logits.log_softmax(1), clocks(1, 2, 3, 5), form=form).sum().backward()
+    FORMS[form].loss(x0, x0, logits.log_softmax(1), clocks(1, 2, 3, 5)).sum().backward()
     assert logits.grad is not None
     assert logits.grad.isfinite().all()
 

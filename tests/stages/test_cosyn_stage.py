@@ -247,8 +247,7 @@ def test_the_label_moves_by_the_posterior_of_the_settings(posterior: str) -> Non
     process = DiffusionSettings(posterior=posterior).label(LABELS)  # type: ignore[arg-type]
     ids, log_p = torch.randint(LABELS, (2, 4, 4)), torch.randn(2, LABELS, 4, 4).log_softmax(1)
     t, s = torch.tensor([20.0, 700.0]), torch.tensor([10.0, 400.0])
-    plain = Categorical(process.signal, LABELS)
-    both = {form: plain.posterior(ids, log_p, t, s, form) for form in get_args(Form)}
+    both = {form: Categorical(process.signal, LABELS, form).posterior(ids, log_p, t, s) for form in get_args(Form)}
     assert not torch.allclose(both["exact"], both["plugin"])
     torch.testing.assert_close(process.posterior(ids, log_p, t, s), both[posterior])
 

@@ -23,10 +23,11 @@ The plug-in treats a doubt between ids as if the pixel were all of them at once.
 
 @dataclass(frozen=True, eq=False)
 class Categorical:
-    """The process of a categorical group: signal (T + 1,) as schedule.Chain's, K classes."""
+    """The process of a categorical group: signal (T + 1,) as schedule.Chain's, K classes, the form of its posterior."""
 
     signal: Tensor
     classes: int
+    form: Form = "exact"
 
     @property
     def steps(self) -> int:
@@ -48,13 +49,13 @@ class Categorical:
         """
         return torch.where(uniform < looked_up(self.signal, t).view(-1, 1, 1), x0, replacement)
 
-    def posterior(self, x_t: Tensor, log_x0: Tensor, t: Tensor, s: Tensor, form: Form = "exact") -> Tensor:
+    def posterior(self, x_t: Tensor, log_x0: Tensor, t: Tensor, s: Tensor) -> Tensor:
         """log p(x_s | x_t) (b K h w) from ids x_t (b h w) and log p(x0 | x_t) (b K h w); clocks s < t (b,).
 
         At s = 0 it is log p(x0), in both forms.
         """
         ahead = self._forward(x_t, t, s)
-        if form == "exact":
+        if self.form == "exact":
             weight = log_x0 - self._forward(x_t, t, torch.zeros_like(t))  # p(x0 = i) / q(x_t | x0 = i)
             every = weight.logsumexp(1, keepdim=True)
         else:
@@ -63,9 +64,7 @@ class Categorical:
         found = (ahead + torch.logaddexp(weight + kept, every + spread)).log_softmax(1)
         return torch.where((s == 0).view(-1, 1, 1, 1), log_x0, found)
 
-    def loss(
-        self, x0: Tensor, x_t: Tensor, log_x0: Tensor, t: Tensor, mask: Tensor | None = None, form: Form = "exact"
-    ) -> Tensor:
+    def loss(self, x0: Tensor, x_t: Tensor, log_x0: Tensor, t: Tensor, mask: Tensor | None = None) -> Tensor:
         """T KL(q(x_{t-1} | x_t, x0) || p(x_{t-1} | x_t)) of each sample, (b,), in bits per pixel per class.
 
         At t = 1 it is -log p(x0). Summed over K, averaged over the pixels of mask (b h w), all unless given; 0 where a
@@ -73,7 +72,7 @@ class Categorical:
         """
         certain = torch.full_like(log_x0, -math.inf).scatter_(1, x0[:, None], 0.0)
         truth = self.posterior(x_t, certain, t, t - 1).exp()
-        divergence = F.kl_div(self.posterior(x_t, log_x0, t, t - 1, form), truth, reduction="none").sum(1)
+        divergence = F.kl_div(self.posterior(x_t, log_x0, t, t - 1), truth, reduction="none").sum(1)
         known = torch.ones_like(divergence) if mask is None else mask.to(divergence.dtype)
         mean = (divergence * known).sum((1, 2)) / known.sum((1, 2)).clamp(min=1)
         return mean * self.steps / (math.log(2) * self.classes)

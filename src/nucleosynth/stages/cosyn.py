@@ -62,8 +62,7 @@ class DiffusionSettings(Settings):
 
     def label(self, classes: int) -> Categorical:
         """The label's process."""
-        kind = Categorical if self.posterior == "exact" else _PlugIn
-        return kind(self.chain.signal, classes)
+        return Categorical(self.chain.signal, classes, self.posterior)
 
     def processes(self, labels: int) -> Processes:
         """Of each group."""
@@ -84,13 +83,6 @@ class DiffusionSettings(Settings):
 
     def _shares(self, t: Tensor) -> tuple[Tensor, Tensor]:
         return self.chain.alpha(t).view(-1, 1, 1, 1), self.chain.sigma(t).view(-1, 1, 1, 1)
-
-
-class _PlugIn(Categorical):
-    """The label's process in the released form."""
-
-    def posterior(self, x_t: Tensor, log_x0: Tensor, t: Tensor, s: Tensor, form: Form = "plugin") -> Tensor:
-        return super().posterior(x_t, log_x0, t, s, "plugin")
 
 
 class TrainingSettings(Settings):
