@@ -42,6 +42,16 @@ def test_the_label_and_points_hold_slots() -> None:
     assert {(y, x): points[y, x] for y, x in np.argwhere(points)} == {(5, 5): 1, (19, 29): 2, (12, 0): coding.labels}
 
 
+def test_a_point_may_stand_in_a_disc_which_gives_way_to_other_points() -> None:
+    coding = JointCoding(Slots((2, 5)), point_px=2)
+    xy = np.array([[10, 10], [11, 10], [0, 0]], np.float32)
+    points = coding.points(Layout(xy, np.array([2, 5, 0], np.uint8), (20, 30), tuple("abcde")))
+    assert (points[10, 10], points[10, 11], points[0, 0]) == (1, 2, 3)
+    assert points[10, 8] == 1
+    assert (points > 0).sum() == (points[8:13, 8:14] > 0).sum() + (points[:3, :3] > 0).sum()
+    assert (points[:3, :3] > 0).sum() == 6
+
+
 def test_data_without_classes_have_one_slot_and_one_count() -> None:
     coding = JointCoding(Slots(()))
     assert (coding.labels, coding.counted) == (2, ())

@@ -7,6 +7,7 @@ spoils the label.
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,9 +25,13 @@ SMALLEST_PX = 8
 
 @dataclass(frozen=True)
 class JointCoding:
-    """The coding for the slots of a run."""
+    """The coding for the slots of a run.
+
+    point_px: radius of the disc in which the id of a point stands, 0 = one pixel as published.
+    """
 
     slots: Slots
+    point_px: int = 0
 
     @property
     def labels(self) -> int:
@@ -47,12 +52,20 @@ class JointCoding:
         return self.slots.of_pixels(instances, classes)
 
     def points(self, layout: Layout) -> Ids:
-        """(h w): the slot of the last point in each pixel, K for a nucleus of unknown type, 0 without a point."""
+        """(h w): the slot of the last point in each pixel, K for a nucleus of unknown type, 0 without a point.
+
+        A disc gives way to the pixel of any other point.
+        """
         height, width = layout.size
-        found = np.zeros(layout.size, np.uint8)
         slots = self.slots.of_points(layout)
+        ids = np.where(slots, slots, self.labels).astype(np.uint8)
         column, row = np.floor(layout.xy + 0.5).astype(np.int64).T
-        found[np.minimum(row, height - 1), np.minimum(column, width - 1)] = np.where(slots, slots, self.labels)
+        column, row = np.minimum(column, width - 1), np.minimum(row, height - 1)
+        found = np.zeros(layout.size, np.uint8)
+        if self.point_px:
+            for x, y, value in zip(column.tolist(), row.tolist(), ids.tolist(), strict=True):
+                cv2.circle(found, (x, y), self.point_px, value, cv2.FILLED)
+        found[row, column] = ids
         return found
 
     def amounts(self, counts: Counts, share: float = 1.0) -> NDArray[np.float32]:

@@ -11,6 +11,7 @@ one integer clock for all, at most 50 steps, what the condition alone decides co
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import count as naturals
 from typing import Any, ClassVar, Self
 
@@ -27,31 +28,29 @@ from nucleosynth.conditions.points import from_instances
 from nucleosynth.conditions.slots import Slots
 from nucleosynth.config import Settings
 from nucleosynth.data.crops import Crops
-from nucleosynth.data.tiles import resample, resize_points
+from nucleosynth.data.tiles import resize_points
 from nucleosynth.diffusion.samplers import evaluations
 from nucleosynth.encoders import text as texts
 from nucleosynth.encoders.text import TextEncoder
 from nucleosynth.errors import UserError
-from nucleosynth.methods.batches import Group, Slot, SlotNoise, aligned, own_size, working_size
+from nucleosynth.methods.batches import Group, Slot, SlotNoise, in_order, own_size
 from nucleosynth.methods.cosyn_presets import PRESETS, CoSynSettings
 from nucleosynth.methods.facts import Facts, common
 from nucleosynth.methods.kept import keep, kept
 from nucleosynth.methods.method import StageCost
+from nucleosynth.methods.painting import network_image, rgb
 from nucleosynth.methods.provenance import Origin
 from nucleosynth.methods.results import sample_of
+from nucleosynth.methods.sheets import write_pairs
 from nucleosynth.nets.cosyn import CoSynNet, Given, TextShape
 from nucleosynth.nets.count import gflop, parameters
-from nucleosynth.pictures import write_contact_sheet
 from nucleosynth.run import Run
-from nucleosynth.sample import Condition, Sample
+from nucleosynth.sample import Condition, Image, Sample
 from nucleosynth.seeds import generator_of, seed_of
 from nucleosynth.stages.cosyn import CoSynStage, JointBatch, build, condition, synthesise
 from nucleosynth.training import checkpoint
 from nucleosynth.training.loop import train
 
-SHEET = 16
-"""Pairs on a contact sheet of the training."""
-SHEET_CELL_PX = 256
 WINDOWS_KEY = 7
 """Beside (seed, k), for the window that a condition is taken from."""
 PUBLISHED_TEXT = {"plip": (512, 77), "clip-text": (512, 77), "t5": (768, 256)}
@@ -89,15 +88,15 @@ class CoSyn:
         fabric: Fabric,
     ) -> None:
         self.settings, self.facts, self.class_names, self.origin = settings, facts, class_names, origin
-        self.coding = JointCoding(facts.slots)
+        self.coding = JointCoding(facts.slots, settings.point_px)
         self._net, self._encoder, self._tiles, self._fabric = net.eval(), encoder, tiles, fabric
-        self.size, self.mpp = (settings.tile, settings.tile), settings.mpp
+        self.size, self.mpp = settings.size, settings.mpp
 
     @classmethod
     def fit(cls, samples: Sequence[Sample], settings: CoSynSettings, run: Run, fabric: Fabric) -> Self:
         """Train on tiles, cut and resampled as the settings say; they stay in the run, for their layouts."""
         encoder = encoder_of(settings)
-        tiles = [sample if settings.mpp is None else resample(sample, settings.mpp) for sample in samples]
+        tiles = settings.resampled(samples)
         facts = CoSynFacts(
             **common(tiles),
             text=encoder.name if encoder else "",
@@ -105,25 +104,21 @@ class CoSyn:
         )
         run.write_facts(facts.model_dump())
         keep(run, tiles)
-        seed, coding, crops = run.record.seed, JointCoding(facts.slots), Crops(tiles, settings.tile)
+        seed, coding, crops = run.record.seed, JointCoding(facts.slots, settings.point_px), Crops(tiles, settings.tile)
         torch.manual_seed(seed_of(seed))
         stage = stage_of(settings, coding, encoder)
-
-        class_names = run.record.class_names
 
         def batch_at(step: int) -> JointBatch:
             generator = generator_of(seed, step)
             windows = [crops.draw(generator) for _ in range(settings.training.batch)]
             return batch_of(windows, coding, encoder, generator)
 
-        def sheet(step: int) -> None:
-            origin = Origin(cls.name, "in training", ())
-            drawn = cls(settings, facts, class_names, stage.averaged_net, encoder, tiles, origin, fabric)
-            samples = list(drawn.generate(drawn.default_conditions(0), 0, count=SHEET, batch=SHEET))
-            write_contact_sheet(run.picture(f"step_{step:06d}.png"), samples, columns=4, cell_px=SHEET_CELL_PX)
-
-        train(stage, batch_at, budget=run.record.budget, run=run, fabric=fabric, picture=sheet)
-        return cls(settings, facts, class_names, stage.averaged_net, encoder, tiles, Origin.of(run), fabric)
+        training, names = Origin.in_training(cls.name), run.record.class_names
+        model = cls(settings, facts, names, stage.averaged_net, encoder, tiles, training, fabric)
+        show = partial(write_pairs, run, model)
+        train(stage, batch_at, budget=run.record.budget, run=run, fabric=fabric, picture=show)
+        model.origin = Origin.of(run)
+        return model
 
     @classmethod
     def load(cls, run: Run, fabric: Fabric) -> Self:
@@ -168,16 +163,8 @@ class CoSyn:
         Raises:
             UserError: a condition gives what the network was built without.
         """
-        for groups in aligned(
-            map(self._checked, conditions),
-            count=count,
-            start=start,
-            batch=batch,
-            size_of=lambda asked: working_size(asked, self.mpp, self._net.stride),
-            usual=self.size,
-        ):
-            made = [pair for group in groups for pair in self._make(group, seed)]
-            yield from (sample for _, sample in sorted(made, key=lambda pair: pair[0]))
+        asked, make = map(self._checked, conditions), partial(self._make, seed=seed)
+        return in_order(asked, make, self.settings, count=count, start=start, batch=batch)
 
     @classmethod
     def cost(cls, settings: CoSynSettings, size: int, classes: int) -> list[StageCost]:
@@ -236,12 +223,17 @@ class CoSyn:
             self.settings.diffusion,
             self.settings.effective_sampling,
         )
+        images = rgb(state.pop("image").clamp(-1, 1))
         made = {name: part.float().cpu().numpy() for name, part in state.items()}
         return [
             (
                 slot.k,
                 self._sample(
-                    slot, {name: x[slot.position] for name, x in made.items()}, sentences.get(slot.position), seed
+                    slot,
+                    images[slot.position],
+                    {name: x[slot.position] for name, x in made.items()},
+                    sentences.get(slot.position),
+                    seed,
                 ),
             )
             for slot in group.slots
@@ -274,15 +266,16 @@ class CoSyn:
             amounts=(amounts.to(device), counted.to(device)),
         )
 
-    def _sample(self, slot: Slot, made: Mapping[str, NDArray[Any]], sentence: str | None, seed: int) -> Sample:
+    def _sample(
+        self, slot: Slot, image: Image, made: Mapping[str, NDArray[Any]], sentence: str | None, seed: int
+    ) -> Sample:
         """Read the nuclei at the method's resolution."""
         height, width = own_size(slot.condition, self.mpp)
         cut = {name: part[..., :height, :width] for name, part in made.items()}
         points = slot.condition.points
         layout = None if points is None else resize_points(points, (height, width), self.mpp)
         instances, classes = self.coding.read(cut["label"].astype(np.uint8), cut.get("distance"), layout)
-        image = np.rint(cut["image"].clip(-1, 1) * 127.5 + 127.5).astype(np.uint8).transpose(1, 2, 0)
-        return sample_of(self, slot, seed, np.ascontiguousarray(image), instances, classes, sentence or "")
+        return sample_of(self, slot, seed, image[:height, :width], instances, classes, sentence or "")
 
 
 def encoder_of(settings: CoSynSettings) -> TextEncoder | None:
@@ -311,7 +304,7 @@ def batch_of(
     """Windows as the network takes them, with the sentence for each, its types in any order."""
     tokens = encoder([captions.of_sample(window, generator) for window in windows]) if encoder else (None, None)
     return JointBatch(
-        np.stack([window.image.transpose(2, 0, 1).astype(np.float32) / 127.5 - 1 for window in windows]),
+        np.stack([network_image(window.image) for window in windows]),
         np.stack([coding.distance(window.instances) for window in windows]),
         np.stack([coding.label(window.instances, window.classes) for window in windows]),
         np.stack([coding.points(from_instances(window)) for window in windows]),

@@ -7,22 +7,20 @@ Muon.
 
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from nucleosynth.conditions.joint_coding import JointCoding
-from nucleosynth.config import Settings
+from nucleosynth.methods.tiles import TileSettings
 from nucleosynth.nets.cosyn import CoSynNetSettings, TextShape
 from nucleosynth.nets.points import PointsSettings
 from nucleosynth.stages.cosyn import DiffusionSettings, JointSizes, Part, SamplingSettings, TrainingSettings
 
 
-class CoSynSettings(Settings):
+class CoSynSettings(TileSettings):
     """Everything that a run of CoSyn is decided by."""
 
-    tile: int = Field(64, ge=1)
-    """Side of a training window, and of a generated tile, in px."""
-    mpp: float | None = 0.5
-    """Resolution in micrometres per pixel; none = the data's own."""
+    point_px: int = Field(2, ge=0)
+    """Radius of the disc in which a point's id stands, px; 0 = one pixel as published."""
     without: tuple[Part, ...] = ()
     """What the network is built without: points, distance, text, counts (the paper's ablations)."""
     text: str = "words"
@@ -33,16 +31,16 @@ class CoSynSettings(Settings):
     sampling: SamplingSettings = SamplingSettings()
 
     @model_validator(mode="after")
-    def _fit(self) -> Self:
-        """The network halves a tile, and a path takes each clock once."""
-        if self.tile % self.network.stride:
-            raise ValueError(
-                f"a tile whose side is a multiple of {self.network.stride} px, as the network halves it "
-                f"(tile is {self.tile})"
-            )
+    def _can_be_sampled(self) -> Self:
+        """A path takes each clock once."""
         if not 1 <= self.sampling.steps <= self.diffusion.steps:
             raise ValueError(f"1 to {self.diffusion.steps} steps of sampling (sampling.steps is {self.sampling.steps})")
         return self
+
+    @property
+    def stride(self) -> int:
+        """The network's."""
+        return self.network.stride
 
     def sizes(self, coding: JointCoding, text: TextShape | None) -> JointSizes:
         """What the network is built for."""
@@ -66,6 +64,7 @@ class CoSynSettings(Settings):
 PAPER = CoSynSettings(
     tile=256,
     mpp=None,
+    point_px=0,
     without=("counts",),
     text="plip",
     network=CoSynNetSettings(
@@ -103,6 +102,7 @@ PRESETS = {
     "base": CoSynSettings(
         tile=256,
         mpp=0.25,
+        point_px=4,
         network=CoSynNetSettings(
             width=128,
             multipliers=(1, 2, 4),
