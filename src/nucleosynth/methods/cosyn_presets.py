@@ -7,7 +7,7 @@ Muon.
 
 from typing import Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from nucleosynth.conditions.joint_coding import JointCoding
 from nucleosynth.methods.tiles import TileSettings
