@@ -5,7 +5,7 @@ wherever generation starts. Empty places are computed and thrown away. Condition
 batch are run apart, each at its own position; a tile much larger than the usual one is run alone.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nucleosynth.data.tiles import size_at
-from nucleosynth.sample import Condition
+from nucleosynth.methods.tiles import TileSettings
+from nucleosynth.sample import Condition, Sample
 from nucleosynth.seeds import seed_of
 
 LARGE = 4
@@ -42,6 +43,28 @@ class Group:
     width: int
     size: tuple[int, int]
     given: frozenset[str]
+
+
+def in_order(
+    conditions: Iterator[Condition],
+    make: Callable[[Group], Iterable[tuple[int, Sample]]],
+    tiles: TileSettings,
+    *,
+    count: int,
+    start: int,
+    batch: int,
+) -> Iterator[Sample]:
+    """Samples start .. start + count - 1 in order, as their batches are made; ends early if the conditions do.
+
+    make: a group -> the samples of its slots, each with its k, in any order.
+    """
+
+    def size_of(condition: Condition) -> tuple[int, int]:
+        return working_size(condition, tiles.mpp, tiles.stride)
+
+    for groups in aligned(conditions, count=count, start=start, batch=batch, size_of=size_of, usual=tiles.size):
+        made = dict(pair for group in groups for pair in make(group))
+        yield from (made[k] for k in sorted(made))
 
 
 def aligned(

@@ -18,24 +18,25 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
 from lightning_fabric import Fabric
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor
 
 from nucleosynth.config import Settings
 from nucleosynth.data.crops import Crops
-from nucleosynth.data.tiles import resample, resize_image
+from nucleosynth.data.tiles import resize_image
 from nucleosynth.layouts.donors import Donors
 from nucleosynth.layouts.perturbation import PerturbationSettings, perturbed, shares_of
-from nucleosynth.methods.batches import Group, Slot, SlotNoise, aligned, own_size, padded, working_size
+from nucleosynth.methods.batches import Group, Slot, SlotNoise, in_order, own_size, padded
 from nucleosynth.methods.facts import Facts
 from nucleosynth.methods.kept import keep, kept
 from nucleosynth.methods.method import StageCost
 from nucleosynth.methods.painting import Batch, label_maps, label_of, network_image, rgb, training_batch
 from nucleosynth.methods.provenance import Origin
 from nucleosynth.methods.results import sample_of
+from nucleosynth.methods.sheets import write_pairs
+from nucleosynth.methods.tiles import TileSettings
 from nucleosynth.nets.adm import BASE, PAPER
 from nucleosynth.nets.spade import SpadeADM
-from nucleosynth.pictures import write_contact_sheet
 from nucleosynth.run import Run
 from nucleosynth.sample import Condition, Image, Sample
 from nucleosynth.seeds import generator_of, seed_of
@@ -52,32 +53,22 @@ from nucleosynth.stages.mask_to_image import (
 from nucleosynth.training import checkpoint
 from nucleosynth.training.loop import train
 
-SHEET = 16
-"""Pairs on a contact sheet of the training."""
-SHEET_CELL_PX = 256
 WINDOWS_KEY = 1
 """Beside (seed, k): the window of sample k and its changes; its noise has 0."""
 
 
-class DiffMixSettings(MaskToImageSettings):
+class DiffMixSettings(MaskToImageSettings, TileSettings):
     """Everything that a run of DiffMix is decided by."""
 
-    tile: int = 64
-    """Side of a training window, and of a generated tile, in px."""
-    mpp: float | None = 0.5
-    """Resolution in micrometres per pixel; none = the data's own."""
     perturbation: PerturbationSettings = PerturbationSettings()
     begin: float = Field(0.86, gt=0, le=1)
     """Share of the clocks whose noise a perturbed image gets before it is painted anew; 1 = all of them. 0.55 of the
     linear schedule is as much noise as 0.86 of the cosine one."""
 
-    @model_validator(mode="after")
-    def _tile_fits(self) -> Self:
-        """The network halves a tile as often as it has levels."""
-        step = self.network.stride
-        if self.tile < 1 or self.tile % step:
-            raise ValueError(f"a tile whose side is a multiple of {step} px, as the network halves it ({self.tile})")
-        return self
+    @property
+    def stride(self) -> int:
+        """The network's."""
+        return self.network.stride
 
 
 PRESETS = {
@@ -155,7 +146,7 @@ class DiffMix:
         """tiles: reads the training tiles, at the method's resolution, when labels are to be perturbed."""
         self.settings, self.facts, self.class_names, self.origin = settings, facts, class_names, origin
         self._net, self._tiles, self._fabric = net.eval(), tiles, fabric
-        self.size, self.mpp = (settings.tile, settings.tile), settings.mpp
+        self.size, self.mpp = settings.size, settings.mpp
 
     @classmethod
     def fit(cls, samples: Sequence[Sample], settings: DiffMixSettings, run: Run, fabric: Fabric) -> Self:
@@ -164,7 +155,7 @@ class DiffMix:
         Raises:
             UserError: the tiles show no whole nuclei to perturb labels with, or not the classes that are aimed at.
         """
-        tiles = [sample if settings.mpp is None else resample(sample, settings.mpp) for sample in samples]
+        tiles = settings.resampled(samples)
         _sources(tiles, settings.perturbation, run.record.class_names)
         facts, seed = Facts.of(tiles), run.record.seed
         run.write_facts(facts.model_dump())
@@ -175,13 +166,11 @@ class DiffMix:
         def batch_at(step: int) -> Batch:
             return training_batch(windows, facts.slots, generator_of(seed, step), settings.training.batch)
 
-        def sheet(step: int) -> None:
-            drawn = list(model.generate(model.default_conditions(0), 0, count=SHEET, batch=SHEET))
-            write_contact_sheet(run.picture(f"step_{step:06d}.png"), drawn, columns=4, cell_px=SHEET_CELL_PX)
-
-        training = Origin(cls.name, "in training", ())
+        training = Origin.in_training(cls.name)
         model = cls(settings, facts, run.record.class_names, stage.averaged_net, lambda: tiles, training, fabric)
-        train(stage, batch_at, budget=run.record.budget, run=run, fabric=fabric, picture=sheet)
+        train(
+            stage, batch_at, budget=run.record.budget, run=run, fabric=fabric, picture=partial(write_pairs, run, model)
+        )
         model.origin = Origin.of(run)
         return model
 
@@ -228,11 +217,8 @@ class DiffMix:
         self, conditions: Iterator[Condition], seed: int, *, count: int, start: int = 0, batch: int = 16
     ) -> Iterator[Sample]:
         """One sample a condition, in order (see methods.method.Method.generate)."""
-        for groups in aligned(
-            conditions, count=count, start=start, batch=batch, size_of=self._size_for, usual=self.size
-        ):
-            made = [pair for group in groups for pair in self._make(group, seed)]
-            yield from (sample for _, sample in sorted(made, key=lambda pair: pair[0]))
+        make = partial(self._make, seed=seed)
+        return in_order(conditions, make, self.settings, count=count, start=start, batch=batch)
 
     @classmethod
     def cost(cls, settings: DiffMixSettings, size: int, classes: int) -> list[StageCost]:
@@ -242,9 +228,6 @@ class DiffMix:
     @cached_property
     def _sources(self) -> _Sources:
         return _sources(self._tiles(), self.settings.perturbation, self.class_names)
-
-    def _size_for(self, condition: Condition) -> tuple[int, int]:
-        return working_size(condition, self.mpp, self.settings.network.stride)
 
     def _make(self, group: Group, seed: int) -> list[tuple[int, Sample]]:
         """The samples of a group; those that begin from an image go apart from those that begin from noise."""

@@ -16,7 +16,6 @@ from typing import ClassVar, Literal, Self
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from pydantic import model_validator
 from torch import Tensor
 
 from nucleosynth.conditions import counts as counting
@@ -24,19 +23,21 @@ from nucleosynth.conditions.coding import Channels, LabelCoding, resize_channels
 from nucleosynth.conditions.slots import Slots
 from nucleosynth.config import Settings
 from nucleosynth.data.crops import CodedBatch, CodedTiles, Colours, colours_of, point_channels
-from nucleosynth.data.tiles import resample, resize_image, resize_label, resize_points
+from nucleosynth.data.tiles import resize_image, resize_label, resize_points
 from nucleosynth.diffusion.flow import Flow, shifted
 from nucleosynth.diffusion.prediction import Denoise, Prediction, State, guided, history_guided
 from nucleosynth.diffusion.samplers import SAMPLERS, evaluations
-from nucleosynth.methods.batches import Group, Slot, SlotNoise, aligned, own_size, padded, working_size
+from nucleosynth.methods.batches import Group, Slot, SlotNoise, in_order, own_size, padded
 from nucleosynth.methods.facts import Facts, common
 from nucleosynth.methods.method import StageCost
+from nucleosynth.methods.painting import network_image, rgb
 from nucleosynth.methods.provenance import Origin
 from nucleosynth.methods.results import sample_of
+from nucleosynth.methods.sheets import write_pairs
+from nucleosynth.methods.tiles import TileSettings
 from nucleosynth.nets.count import gflop, parameters
 from nucleosynth.nets.joint import JointNet
 from nucleosynth.nets.unet import Features, Given, UNetSettings
-from nucleosynth.pictures import write_contact_sheet
 from nucleosynth.run import Run
 from nucleosynth.sample import Condition, Image, Sample
 from nucleosynth.seeds import generator_of, seed_of
@@ -44,9 +45,6 @@ from nucleosynth.stages.joint import JointStage, TrainingSettings, build, condit
 from nucleosynth.training import checkpoint
 from nucleosynth.training.loop import train
 
-SHEET = 16
-"""Pairs on a contact sheet of the training."""
-SHEET_CELL_PX = 256
 COUNTED = 2048
 """Training crops whose counts are kept, to make pairs from nothing with."""
 PROCESSES = {"image": Flow(), "label": Flow()}
@@ -71,28 +69,19 @@ class SamplingSettings(Settings):
     """Scale of that guidance; 1 = none."""
 
 
-class JointFlowSettings(Settings):
+class JointFlowSettings(TileSettings):
     """Everything that a run of JointFlow is decided by."""
 
-    tile: int = 64
-    """Side of a training crop, and of a generated tile, in px."""
-    mpp: float | None = 0.5
-    """Resolution in micrometres per pixel; none = the data's own."""
     splat_px: float = 1.5
     """Standard deviation of a point's Gaussian."""
     network: UNetSettings = UNetSettings()
     training: TrainingSettings = TrainingSettings()
     sampling: SamplingSettings = SamplingSettings()
 
-    @model_validator(mode="after")
-    def _tile_fits(self) -> Self:
-        """The network halves a tile as often as it has levels."""
-        step = self.network.patch * 2 ** (len(self.network.widths) - 1)
-        if self.tile < 1 or self.tile % step:
-            raise ValueError(
-                f"a tile whose side is a multiple of {step} px, as the network halves it (tile is {self.tile})"
-            )
-        return self
+    @property
+    def stride(self) -> int:
+        """The network's."""
+        return self.network.stride
 
 
 PRESETS = {
@@ -147,12 +136,12 @@ class JointFlow:
         self.settings, self.facts, self.class_names, self.origin = settings, facts, class_names, origin
         self.coding = LabelCoding(facts.classes)
         self._net, self._fabric = net.eval(), fabric
-        self.size, self.mpp = (settings.tile, settings.tile), settings.mpp
+        self.size, self.mpp = settings.size, settings.mpp
 
     @classmethod
     def fit(cls, samples: Sequence[Sample], settings: JointFlowSettings, run: Run, fabric: Fabric) -> Self:
         """Train on tiles, cut and resampled as the settings say."""
-        tiles = [sample if settings.mpp is None else resample(sample, settings.mpp) for sample in samples]
+        tiles = settings.resampled(samples)
         coded = CodedTiles(tiles, LabelCoding(Slots.of(tiles).classes), settings.tile, settings.splat_px)
         counts = coded.counts(generator_of(run.record.seed), COUNTED, len(tiles[0].class_names))
         facts = JointFlowFacts(**common(tiles), colours=colours_of(tiles), counts=tuple(map(tuple, counts.tolist())))
@@ -163,14 +152,12 @@ class JointFlow:
         def batch_at(step: int) -> CodedBatch:
             return coded.batch(generator_of(run.record.seed, step), settings.training.batch)
 
-        def sheet(step: int) -> None:
-            origin = Origin(cls.name, "in training", ())
-            drawn = cls(settings, facts, run.record.class_names, stage.averaged_net, origin, fabric)
-            samples = drawn.generate(drawn.default_conditions(0), 0, count=SHEET, batch=SHEET)
-            write_contact_sheet(run.picture(f"step_{step:06d}.png"), list(samples), columns=4, cell_px=SHEET_CELL_PX)
-
-        train(stage, batch_at, budget=run.record.budget, run=run, fabric=fabric, picture=sheet)
-        return cls(settings, facts, run.record.class_names, stage.averaged_net, Origin.of(run), fabric)
+        training = Origin.in_training(cls.name)
+        model = cls(settings, facts, run.record.class_names, stage.averaged_net, training, fabric)
+        show = partial(write_pairs, run, model)
+        train(stage, batch_at, budget=run.record.budget, run=run, fabric=fabric, picture=show)
+        model.origin = Origin.of(run)
+        return model
 
     @classmethod
     def load(cls, run: Run, fabric: Fabric) -> Self:
@@ -193,11 +180,8 @@ class JointFlow:
         self, conditions: Iterator[Condition], seed: int, *, count: int, start: int = 0, batch: int = 16
     ) -> Iterator[Sample]:
         """One sample a condition, in order (see methods.method.Method.generate)."""
-        for groups in aligned(
-            conditions, count=count, start=start, batch=batch, size_of=self._size_for, usual=self.size
-        ):
-            made = [pair for group in groups for pair in self._make(group, seed)]
-            yield from (sample for _, sample in sorted(made, key=lambda pair: pair[0]))
+        make = partial(self._make, seed=seed)
+        return in_order(conditions, make, self.settings, count=count, start=start, batch=batch)
 
     @classmethod
     def cost(cls, settings: JointFlowSettings, size: int, classes: int) -> list[StageCost]:
@@ -223,9 +207,6 @@ class JointFlow:
             )
         ]
 
-    def _size_for(self, condition: Condition) -> tuple[int, int]:
-        return working_size(condition, self.mpp, self._net.unet.stride)
-
     def _noise(self, group: Group, seed: int) -> SlotNoise:
         shapes = {name: (width, *group.size) for name, width in self._net.groups.items()}
         return SlotNoise(group, shapes, seed, self._fabric.device)
@@ -249,8 +230,8 @@ class JointFlow:
         if kept is not None:
             times[:, kept] = 1
         x0 = SAMPLERS[settings.sampler](denoise, state, times, PROCESSES)
-        image = (restored(x0["image"], self.facts.colours).clamp(-1, 1) * 127.5 + 127.5).round().byte()
-        images, labels = image.permute(0, 2, 3, 1).cpu().numpy(), x0["label"].float().cpu().numpy()
+        images = rgb(restored(x0["image"], self.facts.colours).clamp(-1, 1))
+        labels = x0["label"].float().cpu().numpy()
         return [
             (slot.k, self._sample(slot, images[slot.position], labels[slot.position], seed)) for slot in group.slots
         ]
@@ -274,10 +255,8 @@ class JointFlow:
         for slot in group.slots:
             own, place = own_size(slot.condition, self.mpp), slot.position
             if slot.condition.image is not None:
-                image = padded(resize_image(slot.condition.image, own).transpose(2, 0, 1), group.size)
-                state["image"][place] = standardised(
-                    torch.from_numpy(image / np.float32(127.5) - 1), self.facts.colours
-                )
+                image = padded(network_image(resize_image(slot.condition.image, own)), group.size)
+                state["image"][place] = standardised(torch.from_numpy(image), self.facts.colours)
             if slot.condition.instances is not None and slot.condition.classes is not None:
                 label = self.coding.encode(*resize_label(slot.condition.instances, slot.condition.classes, own))
                 state["label"][place] = torch.from_numpy(padded(label, group.size))

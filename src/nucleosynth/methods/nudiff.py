@@ -9,7 +9,7 @@ take 50 steps where they took 1000; the painter is guided against a condition th
 empty tile; averaged weights generate.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import count as naturals
 from typing import ClassVar, Literal, Self
@@ -23,18 +23,19 @@ from nucleosynth.conditions.slots import Slots
 from nucleosynth.conditions.structure_coding import Channels, StructureCoding, Vectors
 from nucleosynth.config import Settings
 from nucleosynth.data.crops import Crops
-from nucleosynth.data.tiles import resample, resize_label
+from nucleosynth.data.tiles import resize_label
 from nucleosynth.errors import UserError
-from nucleosynth.methods.batches import Group, Slot, SlotNoise, aligned, own_size, padded, working_size
+from nucleosynth.methods.batches import Group, Slot, SlotNoise, in_order, own_size, padded
 from nucleosynth.methods.facts import Facts
 from nucleosynth.methods.method import StageCost
 from nucleosynth.methods.painting import Batch, label_of, network_image, rgb
 from nucleosynth.methods.provenance import Origin
 from nucleosynth.methods.results import sample_of
+from nucleosynth.methods.sheets import PAIRS, write_pairs, write_sheet
+from nucleosynth.methods.tiles import TileSettings
 from nucleosynth.nets import adm
 from nucleosynth.nets.adm import ADM
 from nucleosynth.nets.spade import SpadeADM
-from nucleosynth.pictures import write_contact_sheet
 from nucleosynth.run import Run
 from nucleosynth.sample import Classes, Condition, Image, Instances, Sample
 from nucleosynth.seeds import generator_of, seed_of
@@ -46,21 +47,14 @@ from nucleosynth.training import checkpoint
 from nucleosynth.training.loop import train
 
 STRUCTURE, IMAGE = "structure", "image"
-SHEET = 16
-"""Pairs on a contact sheet of the training."""
-SHEET_CELL_PX = 256
 
 Made = tuple[Channels, Instances, Classes]
 """What a painter is given for one slot, and the nuclei that it stands for."""
 
 
-class NuDiffSettings(Settings):
+class NuDiffSettings(TileSettings):
     """Everything that a run of NuDiff is decided by."""
 
-    tile: int = 64
-    """Side of a training window, and of a generated tile, in px."""
-    mpp: float | None = 0.5
-    """Resolution in micrometres per pixel; none = the data's own."""
     coding: Vectors = "offsets"
     """The structure's vectors: "hv" as published, "released" as in the code, or centroid "offsets"."""
     hypotheses: Literal[1, 8] = 1
@@ -74,12 +68,14 @@ class NuDiffSettings(Settings):
     structure: StructureSettings = StructureSettings()
     image: MaskToImageSettings = MaskToImageSettings()
 
+    @property
+    def stride(self) -> int:
+        """The larger of both networks': each is a power of two times a patch of 1, 2 or 4."""
+        return max(self.structure.network.stride, self.image.network.stride)
+
     @model_validator(mode="after")
-    def _fits(self) -> Self:
-        """Both networks halve a tile as often as they have levels; only signed maps can be read eight ways."""
-        step = max(self.structure.network.stride, self.image.network.stride)
-        if self.tile < 1 or self.tile % step:
-            raise ValueError(f"a tile whose side is a multiple of {step} px, as the networks halve it ({self.tile})")
+    def _can_be_read(self) -> Self:
+        """Only signed maps can be read eight ways."""
         if self.hypotheses == 8 and self.coding == "offsets":
             raise ValueError('coding "hv" or "released" where eight readings are tried (coding is "offsets")')
         return self
@@ -158,7 +154,7 @@ class NuDiff:
         self.settings, self.facts, self.class_names, self.origin = settings, facts, class_names, origin
         self.coding = coding_of(settings, facts.slots)
         self._structures, self._painter, self._fabric = structures.eval(), painter.eval(), fabric
-        self.size, self.mpp = (settings.tile, settings.tile), settings.mpp
+        self.size, self.mpp = settings.size, settings.mpp
 
     @classmethod
     def fit(cls, samples: Sequence[Sample], settings: NuDiffSettings, run: Run, fabric: Fabric) -> Self:
@@ -167,7 +163,7 @@ class NuDiff:
         Raises:
             UserError: the tiles have no nuclei, or their resolution is unknown and one is asked for.
         """
-        tiles = [sample if settings.mpp is None else resample(sample, settings.mpp) for sample in samples]
+        tiles = settings.resampled(samples)
         if not any(len(tile.classes) for tile in tiles):
             raise UserError("no nuclei to learn from", expected="labelled tiles", got=f"{len(tiles)} tiles without")
         facts, seed = Facts.of(tiles), run.record.seed
@@ -176,17 +172,17 @@ class NuDiff:
         torch.manual_seed(seed_of(seed))
         first = StructureStage(STRUCTURE, settings.structure, coding.channels)
         second = MaskToImageStage(IMAGE, settings.image, coding.channels)
-        origin, nets = Origin(cls.name, "in training", ()), (first.averaged_net, second.averaged_net)
+        origin, nets = Origin.in_training(cls.name), (first.averaged_net, second.averaged_net)
         model = cls(settings, facts, run.record.class_names, *nets, origin, fabric)
         windows = _Windows(Crops(tiles, settings.tile), coding, settings, seed)
 
-        def sheet(show: Callable[[int], list[Sample]], name: str, step: int) -> None:
-            write_contact_sheet(run.picture(f"{name}_{step:06d}.png"), show(SHEET), columns=4, cell_px=SHEET_CELL_PX)
+        def sketch(step: int) -> None:
+            write_sheet(run, model.structures(PAIRS), step, STRUCTURE)
 
         budget, share = run.record.budget, settings.structure_share
-        draw, paint = partial(sheet, model.structures, STRUCTURE), partial(sheet, model.pairs, "pair")
-        train(first, windows.structures, budget=budget.part(share), run=run, fabric=fabric, picture=draw)
-        train(second, windows.images, budget=budget.part(1 - share), run=run, fabric=fabric, picture=paint)
+        show = partial(write_pairs, run, model, name="pair")
+        train(first, windows.structures, budget=budget.part(share), run=run, fabric=fabric, picture=sketch)
+        train(second, windows.images, budget=budget.part(1 - share), run=run, fabric=fabric, picture=show)
         model.origin = Origin.of(run)
         return model
 
@@ -212,18 +208,11 @@ class NuDiff:
         self, conditions: Iterator[Condition], seed: int, *, count: int, start: int = 0, batch: int = 16
     ) -> Iterator[Sample]:
         """One sample a condition, in order (see methods.method.Method.generate)."""
-        for groups in aligned(
-            conditions, count=count, start=start, batch=batch, size_of=self._size_for, usual=self.size
-        ):
-            made = [pair for group in groups for pair in self._make(group, seed)]
-            yield from (sample for _, sample in sorted(made, key=lambda pair: pair[0]))
-
-    def pairs(self, count: int) -> list[Sample]:
-        """The first pairs of seed 0, in one batch."""
-        return list(self.generate(self.default_conditions(0), 0, count=count, batch=count))
+        make = partial(self._make, seed=seed)
+        return in_order(conditions, make, self.settings, count=count, start=start, batch=batch)
 
     def structures(self, count: int) -> list[Sample]:
-        """What `pairs` are to be painted from: samples with a picture of the sampled structure for an image."""
+        """What the first pairs of seed 0 are painted from: samples with a picture of the structure for an image."""
         asked = Condition(self.size, self.mpp, self.class_names)
         slots = tuple(Slot(k, k, asked) for k in range(count))
         maps = self._draw(Group(slots, count, self.size, frozenset()), 0)
@@ -240,10 +229,6 @@ class NuDiff:
             StageCost(name=STRUCTURE, **structure.cost(settings.structure, channels, size)),
             StageCost(name=IMAGE, **mask_to_image.cost(settings.image, channels, size)),
         ]
-
-    def _size_for(self, condition: Condition) -> tuple[int, int]:
-        stride = max(self.settings.structure.network.stride, self.settings.image.network.stride)
-        return working_size(condition, self.mpp, stride)
 
     def _make(self, group: Group, seed: int) -> list[tuple[int, Sample]]:
         """Nuclei of each slot, given or made, then their images."""

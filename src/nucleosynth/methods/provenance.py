@@ -26,6 +26,11 @@ class Origin:
         sources = tuple((entry.source, entry.licence) for entry in run.record.training_sources)
         return cls(run.record.method, "-".join(fingerprint(path) for path in paths), sources, run.record.class_scheme)
 
+    @classmethod
+    def in_training(cls, generator: str) -> "Origin":
+        """The origin of what is made before there is a checkpoint, to look at."""
+        return cls(generator, "in training", ())
+
     @property
     def source(self) -> str:
         """What `Sample.source` holds for made pairs: one source a generator."""

@@ -13,21 +13,20 @@ from typing import ClassVar, Self
 
 import torch
 from lightning_fabric import Fabric
-from pydantic import model_validator
 
 from nucleosynth.config import Settings
 from nucleosynth.data.crops import Crops
-from nucleosynth.data.tiles import resample
-from nucleosynth.methods.batches import Group, Slot, SlotNoise, aligned, own_size, working_size
+from nucleosynth.methods.batches import Group, Slot, SlotNoise, in_order, own_size
 from nucleosynth.methods.facts import Facts
 from nucleosynth.methods.kept import keep, kept
 from nucleosynth.methods.method import StageCost
 from nucleosynth.methods.painting import Batch, label_maps, label_of, rgb, training_batch
 from nucleosynth.methods.provenance import Origin
 from nucleosynth.methods.results import sample_of
+from nucleosynth.methods.sheets import write_pairs
+from nucleosynth.methods.tiles import TileSettings
 from nucleosynth.nets.adm import BASE, PAPER
 from nucleosynth.nets.spade import SpadeADM
-from nucleosynth.pictures import write_contact_sheet
 from nucleosynth.run import Run
 from nucleosynth.sample import Condition, Image, Sample
 from nucleosynth.seeds import generator_of, seed_of
@@ -43,30 +42,17 @@ from nucleosynth.stages.mask_to_image import (
 from nucleosynth.training import checkpoint
 from nucleosynth.training.loop import train
 
-SHEET = 16
-"""Pairs on a contact sheet of the training."""
-SHEET_CELL_PX = 256
 LABEL_KEY = 1
 """Beside (seed, k): which window's label sample k is painted for."""
 
 
-class SDMSettings(MaskToImageSettings):
+class SDMSettings(MaskToImageSettings, TileSettings):
     """Everything that a run of SDM is decided by."""
 
-    tile: int = 64
-    """Side of a training window, and of a generated tile, in px."""
-    mpp: float | None = 0.5
-    """Resolution in micrometres per pixel; none = the data's own."""
-
-    @model_validator(mode="after")
-    def _tile_fits(self) -> Self:
-        """The network halves a tile as often as it has levels."""
-        if self.tile < 1 or self.tile % self.network.stride:
-            raise ValueError(
-                f"a tile whose side is a multiple of {self.network.stride} px, as the network halves it "
-                f"(tile is {self.tile})"
-            )
-        return self
+    @property
+    def stride(self) -> int:
+        """The network's."""
+        return self.network.stride
 
 
 PRESETS = {
@@ -123,12 +109,12 @@ class SDM:
         """tiles: reads the training tiles, at the method's resolution, when their labels are asked for."""
         self.settings, self.facts, self.class_names, self.origin = settings, facts, class_names, origin
         self._net, self._tiles, self._fabric = net.eval(), tiles, fabric
-        self.size, self.mpp = (settings.tile, settings.tile), settings.mpp
+        self.size, self.mpp = settings.size, settings.mpp
 
     @classmethod
     def fit(cls, samples: Sequence[Sample], settings: SDMSettings, run: Run, fabric: Fabric) -> Self:
         """Train on windows of tiles, resampled as the settings say; the tiles stay in the run folder."""
-        tiles = [sample if settings.mpp is None else resample(sample, settings.mpp) for sample in samples]
+        tiles = settings.resampled(samples)
         facts = Facts.of(tiles)
         keep(run, tiles)
         run.write_facts(facts.model_dump())
@@ -138,13 +124,11 @@ class SDM:
         def batch_at(step: int) -> Batch:
             return training_batch(windows, facts.slots, generator_of(run.record.seed, step), settings.training.batch)
 
-        def sheet(step: int) -> None:
-            drawn = list(model.generate(model.default_conditions(0), 0, count=SHEET, batch=SHEET))
-            write_contact_sheet(run.picture(f"step_{step:06d}.png"), drawn, columns=4, cell_px=SHEET_CELL_PX)
-
-        training = Origin(cls.name, "in training", ())
+        training = Origin.in_training(cls.name)
         model = cls(settings, facts, run.record.class_names, stage.averaged_net, lambda: tiles, training, fabric)
-        train(stage, batch_at, budget=run.record.budget, run=run, fabric=fabric, picture=sheet)
+        train(
+            stage, batch_at, budget=run.record.budget, run=run, fabric=fabric, picture=partial(write_pairs, run, model)
+        )
         model.origin = Origin.of(run)
         return model
 
@@ -182,19 +166,13 @@ class SDM:
         Raises:
             UserError: a condition without instances.
         """
-        for groups in aligned(
-            conditions, count=count, start=start, batch=batch, size_of=self._size_for, usual=self.size
-        ):
-            made = [pair for group in groups for pair in self._make(group, seed)]
-            yield from (sample for _, sample in sorted(made, key=lambda pair: pair[0]))
+        make = partial(self._make, seed=seed)
+        return in_order(conditions, make, self.settings, count=count, start=start, batch=batch)
 
     @classmethod
     def cost(cls, settings: SDMSettings, size: int, classes: int) -> list[StageCost]:
         """One stage."""
         return [StageCost(name=cls.stages[0], **mask_to_image.cost(settings, _channels(classes), size))]
-
-    def _size_for(self, condition: Condition) -> tuple[int, int]:
-        return working_size(condition, self.mpp, self.settings.network.stride)
 
     def _make(self, group: Group, seed: int) -> list[tuple[int, Sample]]:
         """The network's part for a group, then each sample's."""

@@ -29,6 +29,11 @@ class UNetSettings(Settings):
     embedding: int = 256
     """Width of the clocks' embedding."""
 
+    @property
+    def stride(self) -> int:
+        """Sides of what the network takes are multiples of this, px."""
+        return self.patch << (len(self.widths) - 1)
+
 
 class Given(NamedTuple):
     """A condition: maps (b c h w), and amounts (b a) that hold for the whole tile."""
@@ -54,7 +59,7 @@ class UNet(nn.Module):
         area = settings.patch**2
         widths = settings.widths
         self.patch = settings.patch
-        self.stride = settings.patch * 2 ** (len(widths) - 1)
+        self.stride = settings.stride
         self.clocks = ClockEmbedding(groups, settings.embedding)
         self.stem = Conv2d(area * channels_in, widths[0])
         self.maps = Conv2d(area * maps, widths[0], bias=False)
