@@ -248,7 +248,7 @@ class Condition:
 
     size: (h w) in px at `mpp`; known: (h w) bool, True where a pixel of the given image or label is to be kept;
     begin: an image that is painted over, where `image` is one that is kept; methods that start from noise ignore it;
-    counts: (C,) nuclei wanted of each class; name, source and licence: where it comes from ("" when it is made up).
+    counts: nuclei wanted of each class (C,), or (C + 1,) where the last are of unknown type; name, source and licence: where it comes from ("" when it is made up).
     """
 
     size: tuple[int, int]
@@ -288,10 +288,11 @@ class Condition:
                 where=where,
                 mend="crop or resample",
             )
-        if self.counts is not None and (self.counts.shape != (len(self.class_names),) or (self.counts < 0).any()):
+        number = len(self.class_names)
+        if self.counts is not None and (self.counts.shape not in ((number,), (number + 1,)) or (self.counts < 0).any()):
             raise UserError(
                 "counts do not fit the classes",
-                expected=f"{len(self.class_names)} numbers of nuclei, none below 0",
+                expected=f"{number} numbers of nuclei, one more where the last are of unknown type, none below 0",
                 got=str(self.counts.tolist()),
                 where=where,
             )

@@ -97,6 +97,8 @@ def test_of_a_condition_the_first_that_it_gives() -> None:
         "of round and other": replace(asked, points=from_instances(tile), counts=counts),
         "types of round and other": replace(asked, **label, counts=counts),
         "of long": replace(asked, counts=counts),
+        "types of long": replace(asked, counts=np.array([0, 4, 0, 2])),
+        "including nuclei": replace(asked, counts=np.array([0, 0, 0, 2])),
         "with no nucleus": replace(asked, counts=0 * counts),
     }
     for end, condition in ends.items():

@@ -71,9 +71,9 @@ def of_counts(
     stain: str | None,
     generator: np.random.Generator | None = None,
 ) -> str:
-    """The sentence for (C,) nuclei of each class; those of unknown type are not counted (see conditions.counts)."""
-    names = [name for name, count in zip(class_names, counts, strict=True) if count > 0]
-    return caption(tissue, stain, names, generator)
+    """The sentence for nuclei of each class (C,), or (C + 1,) with those of unknown type last."""
+    known = [name for name, count in zip(class_names, counts, strict=False) if count > 0]
+    return caption(tissue, stain, known or [NUCLEUS] * bool(counts.any()), generator)
 
 
 def of_condition(condition: Condition, tissue: str, stain: str) -> str | None:

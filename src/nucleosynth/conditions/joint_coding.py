@@ -69,7 +69,7 @@ class JointCoding:
         return found
 
     def amounts(self, counts: Counts, share: float = 1.0) -> NDArray[np.float32]:
-        """(1 + len(counted),) of (C,) nuclei of each class (conditions.counts.amounts)."""
+        """(1 + len(counted),) of nuclei of each class (conditions.counts.amounts)."""
         return amounts(counts, self.counted, share)
 
     def read(

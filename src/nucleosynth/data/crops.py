@@ -80,7 +80,7 @@ class CodedTiles:
         return CodedBatch(*(np.stack(part) for part in parts))
 
     def counts(self, generator: np.random.Generator, crops: int, number_of_classes: int) -> counting.Counts:
-        """(crops, C) nuclei of each class in that many crops."""
+        """(crops, C + 1) nuclei of each class, then of unknown type, in that many crops."""
         kinds = (self._kinds(*self._window(generator)) for _ in range(crops))
         return np.stack([counting.from_classes(kind, number_of_classes) for kind in kinds])
 
