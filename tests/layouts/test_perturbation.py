@@ -146,6 +146,13 @@ def test_the_smallest_of_a_class_go_first() -> None:
     assert {(each.before, each.after, each.kind) for each in changes} == {("long", "round", "replaced")}
 
 
+def test_where_a_share_of_a_class_goes_it_is_the_smallest() -> None:
+    tile = grid([7, 12, 5, 9, 11, 6, 8, 10])
+    for seed in range(4):
+        _, changes = change(tile, Donors([tile], 6), seed, proportions={"round": 1}, replaced=0.5, added=0)
+        assert [each.area_before for each in changes] == [25, 36, 49, 64]
+
+
 def test_no_more_than_a_share_of_a_class_goes() -> None:
     tile = grid([8] * 10)
     _, changes = change(tile, Donors([tile], 6), proportions={"round": 1}, added=0)

@@ -38,7 +38,7 @@ class PerturbationSettings(Settings):
     proportions: Mapping[str, float] = {}
     """Shares of the classes to aim at, by name, of any sum; classes that are not named get none. All alike if empty."""
     replaced: float = Field(default=0.8, ge=0, le=1)
-    """Share of the nuclei of a class that may be replaced."""
+    """Share of the nuclei of a class that may be replaced: its smallest."""
     added: float = Field(default=0.2, ge=0)
     """Nuclei that are added, over those that there are."""
     ratio: float = Field(default=0, ge=0)
@@ -207,7 +207,9 @@ class _Work:
         rest: list[tuple[int, int]] = []
         for kind, nuclei in self._nuclei.items():
             allowed = int(self.settings.replaced * len(nuclei) + self.generator.random())
-            drawn = [(int(nucleus), kind) for nucleus in self.generator.permutation(nuclei)[:allowed]]
+            shuffled = self.generator.permutation(nuclei)
+            smallest = shuffled[np.argsort(self._areas[shuffled - 1], kind="stable")][:allowed]
+            drawn = [(int(nucleus), kind) for nucleus in smallest]
             needed = max(-missing[kind], 0)
             first += drawn[:needed]
             rest += drawn[needed:]
