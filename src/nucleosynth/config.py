@@ -3,6 +3,7 @@
 An unknown key is an error that names the nearest known one; the resolved settings go into the run's record.
 """
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -47,10 +48,11 @@ def resolve(base: S, changes: Mapping[str, Any], where: str) -> S:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
+        expected, got = _told_apart(first["msg"].removeprefix("Value error, "), first["input"])
         raise UserError(
             f"a bad value for {key!r}" if key else "settings that do not fit together",
-            expected=first["msg"].removeprefix("Value error, "),
-            got=repr(first["input"]) if key else "other values",
+            expected=expected,
+            got=got,
             where=where,
             mend="see what the setting takes, or leave it out",
         ) from error
@@ -76,6 +78,14 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise UserError(
             "not a TOML file", expected="TOML", got=str(error), where=str(path), mend="correct the line that is named"
         ) from error
+
+
+def _told_apart(message: str, given: Any) -> tuple[str, str]:
+    """What was expected and what was got: a validator of several settings says the latter in brackets at the end."""
+    said = re.fullmatch(r"(.+) \((.+)\)", message)
+    if said and isinstance(given, Mapping):
+        return said[1], said[2]
+    return message, "other values" if isinstance(given, Mapping) else repr(given)
 
 
 def _put(table: dict[str, Any], model: type[BaseModel], keys: list[str], value: Any, where: str) -> None:

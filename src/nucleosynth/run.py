@@ -127,6 +127,7 @@ class Run:
                 expected=f"a folder with {RECORD}, as `nucleosynth fit` leaves it",
                 got="a folder without it" if folder.is_dir() else "no such folder",
                 where=str(folder),
+                mend=f"give the folder of a run, or train one: nucleosynth fit METHOD --data DATA --run {folder}",
             )
         try:
             return cls(folder, RunRecord.model_validate_json((folder / RECORD).read_text()), resume=True)

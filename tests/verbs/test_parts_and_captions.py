@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 import nucleosynth
+from nucleosynth import catalog
 from nucleosynth.cli import main
+from nucleosynth.config import read_toml
 from nucleosynth.data.reader import read
 from nucleosynth.errors import UserError
 from nucleosynth.run import Run
-from nucleosynth.verbs.fit import ablation
+from nucleosynth.verbs.fit import ablated, with_file
 
 DATA = "phantom:tiles=3&size=64&sources=3"
 MICRO = (
@@ -50,10 +52,38 @@ def test_a_file_may_name_the_parts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("preset", "parts", "whole"),
+    [
+        ("paper", "points", ("counts", "points")),
+        ("gcdp", "counts", ("points", "distance", "counts")),
+        ("gcdp", "text,points", ("points", "distance", "counts", "text")),
+        ("tiny", "", ()),
+    ],
+)
+def test_parts_are_left_out_beside_those_of_the_preset(preset: str, parts: str, whole: tuple[str, ...]) -> None:
+    settings = catalog.load("method", "cosyn").presets[preset]
+    assert ablated("cosyn", settings, parts).model_dump()["without"] == whole
+
+
+def test_parts_are_left_out_beside_those_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "x.toml").write_text('without = ["distance"]')
+    assert with_file(tmp_path / "x.toml", {"without": "points, text"})[0]["without"] == ["distance", "points", "text"]
+
+
+@pytest.mark.parametrize("preset", ["tiny", "base", "paper", "gcdp"])
+def test_the_config_of_gcdp_is_gcdp_at_every_preset(preset: str) -> None:
+    table = read_toml(Path(__file__).parents[2] / "configs" / "gcdp_pannuke.toml")
+    settings = catalog.load("method", "cosyn").presets[preset]
+    assert set(ablated("cosyn", settings, table["without"]).model_dump()["without"]) == {"points", "distance", "counts"}
+
+
+@pytest.mark.parametrize(
     ("method", "parts", "words"),
     [
         ("jointflow", "points", "no parts that it can do without"),
-        ("cosyn", "points,image", "bad value for 'without.1'"),
+        ("cosyn", "points,image", "unknown part 'image'"),
+        ("cosyn", "point", "did you mean 'points'"),
+        ("gcdp", "points", "cosyn --preset gcdp"),
     ],
 )
 def test_refused_before_training(
@@ -63,12 +93,6 @@ def test_refused_before_training(
     assert main(arguments) == 2
     assert words in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
-
-
-def test_no_parts_change_nothing() -> None:
-    kind = nucleosynth.catalog.load("method", "cosyn")
-    assert ablation(kind, None) == {}
-    assert ablation(kind, "") == {"without": ()}
 
 
 def test_a_caption_by_itself_asks_for_nothing_else(run: Path, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from nucleosynth import catalog, config
 from nucleosynth.config import Settings
@@ -48,7 +48,8 @@ def fit(
             on all tiles.
         classes: read them in this class scheme: a name of `nucleosynth list`, or a TOML file.
         preset: named settings of the method; "tiny" unless given.
-        without: parts that the method is to do without, as points,distance,text,counts of cosyn; with commas.
+        without: parts that the method is to do without, beside those that the preset leaves out: points, distance, text
+            or counts of cosyn; with commas.
         steps: train for so many steps.
         minutes: train for so many minutes (5 unless steps are given).
         seed: of all randomness; 0 unless given.
@@ -66,10 +67,10 @@ def fit(
     given |= {"preset": preset, "without": without, "seed": seed, "steps": steps, "minutes": minutes}
     options, changes = with_file(config, given)
     changes |= assignments(set)
-    kind = catalog.load("method", _needed(options, "method"))
+    kind = method_named(_needed(options, "method"))
     chosen = options.get("preset") or "tiny"
-    changes |= ablation(kind, options.get("without"))
     settings = resolve_settings(kind.presets, chosen, changes, str(config or "--set"))
+    settings = ablated(kind.name, settings, options.get("without", ()))
     resolve(_needed(options, "data"))
     tiles = training_tiles(options["data"], options.get("split"), options.get("classes"))
     record = RunRecord(
@@ -157,7 +158,7 @@ def resolve_settings(presets: Mapping[str, Settings], preset: str, changes: Mapp
 def with_file(
     path: Path | None, given: Mapping[str, Any], known: Sequence[str] = OPTIONS
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Options, the command line over the file, and the file's settings.
+    """Options, the command line over the file, and the file's settings; of `without` the parts that either names.
 
     Raises:
         UserError: no TOML file there, or one with an option that is not `known`.
@@ -170,7 +171,8 @@ def with_file(
     stated = {name: value for name, value in given.items() if value is not None}
     if stated.keys() & {"steps", "minutes"}:
         table = {name: value for name, value in table.items() if name not in ("steps", "minutes")}
-    return table | stated, dict(changes)
+    parts = [*parts_in(table.get("without", ())), *parts_in(stated.get("without", ()))]
+    return table | stated | ({"without": parts} if parts else {}), dict(changes)
 
 
 def assignments(texts: Sequence[str]) -> dict[str, Any]:
@@ -191,23 +193,55 @@ def assignments(texts: Sequence[str]) -> dict[str, Any]:
     return changes
 
 
-def ablation(kind: Any, without: str | Sequence[str] | None) -> dict[str, Any]:
-    """The setting `without` of a method, from parts in a list or with commas between them; nothing where none is named.
+def method_named(name: str) -> Any:
+    """The method of that name.
 
     Raises:
-        UserError: the method has no parts that it can do without.
+        UserError: no such method; the message gives the nearest one, or those that have a preset of that name.
     """
-    if without is None:
-        return {}
-    if "without" not in type(kind.presets["tiny"]).model_fields:
+    entries = catalog.CATALOG["method"]
+    if name in (entry.name for entry in entries):
+        return catalog.load("method", name)
+    error = unknown_name("method", name, (entry.name for entry in entries))
+    owners = [f"{entry.name} --preset {name}" for entry in entries if name in entry.load().presets]
+    mend = ", or ".join(owners) or error.mend
+    raise UserError(error.what, expected=error.expected, got=error.got, mend=mend)
+
+
+def ablated(method: str, settings: Settings, without: str | Sequence[str]) -> Settings:
+    """Settings of a method without these parts either, beside those that they leave out already.
+
+    Raises:
+        UserError: the method has no parts that it can do without, or not one of these.
+    """
+    parts = parts_in(without)
+    if not parts:
+        return settings
+    field = type(settings).model_fields.get("without")
+    if field is None:
         raise UserError(
-            f"{kind.name} has no parts that it can do without",
+            f"{method} has no parts that it can do without",
             expected="a method with such parts, as cosyn",
-            got=f"--without {without}",
+            got=f"--without {','.join(parts)}",
             mend="leave it out",
         )
-    parts = without.split(",") if isinstance(without, str) else without
-    return {"without": tuple(part.strip() for part in parts if part.strip())}
+    known = get_args(get_args(field.annotation)[0])
+    for part in parts:
+        if part not in known:
+            raise unknown_name("part", part, known, "--without")
+    own = settings.model_dump()["without"]
+    return config.resolve(settings, {"without": tuple(dict.fromkeys([*own, *parts]))}, "--without")
+
+
+def parts_in(text: str | Sequence[str]) -> list[str]:
+    """The parts of a list, or of a text with commas between them.
+
+    Example:
+        >>> parts_in("points, text")
+        ['points', 'text']
+    """
+    parts = text.split(",") if isinstance(text, str) else text
+    return [part.strip() for part in parts if part.strip()]
 
 
 def _needed(options: Mapping[str, Any], name: str) -> Any:
