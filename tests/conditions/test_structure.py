@@ -117,6 +117,14 @@ def test_released_hv_counts_from_one_about_a_rounded_centre():
     assert structure.hv(instances)[0, 8:].any()
 
 
+def test_small_pieces_have_no_hv_where_so_asked():
+    instances = np.zeros((12, 12), np.int32)
+    instances[2:7, 3:9], instances[8:, :7] = 1, 2  # 30 and 28 px
+    expected = np.where(instances == 1, structure.hv(instances), 0)
+    assert_array_equal(structure.hv(instances, min_area=30), expected)
+    assert_array_equal(structure.hv(instances, min_area=28), structure.hv(instances))
+
+
 def test_pieces_agree_with_components_of_each_nucleus():
     instances = np.random.default_rng(0).integers(0, 3, (40, 50)).astype(np.int32)
     parts, count = structure.pieces(instances)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from nucleosynth.conditions import structure
 from nucleosynth.conditions.slots import Slots
 from nucleosynth.conditions.structure_coding import REACH_UM, StructureCoding, Vectors
 from nucleosynth.data.reader import read
@@ -78,6 +79,14 @@ def test_offsets_are_in_micrometres(cells: Sample) -> None:
         maps = StructureCoding(Slots(()), "offsets", mpp).encode(cells.instances, cells.classes)
         centre = np.argwhere(cells.instances == 7).mean(axis=0)
         assert_allclose(maps[-1, left[0], left[1]], ((centre - left)[0] * mpp / REACH_UM).clip(-1, 1), rtol=1e-5)
+
+
+def test_small_nuclei_have_no_hv_where_so_asked() -> None:
+    instances = np.zeros((16, 16), np.int32)
+    instances[1:6, 1:7], instances[9:13, 1:8] = 1, 2  # 30 and 28 px
+    maps = StructureCoding(Slots(()), "hv", 0.25, vectors_from_um2=1.875).encode(instances, np.zeros(2, np.uint8))
+    assert not maps[1:, instances == 2].any()
+    np.testing.assert_array_equal(maps[1:, instances == 1], structure.hv(instances)[:, instances == 1])
 
 
 @pytest.mark.parametrize("coding", ["hv", "offsets"])

@@ -89,12 +89,12 @@ def offsets(instances: NDArray[Any]) -> Field:
     return _offsets(labels, pixel_sums(labels, highest))
 
 
-def hv(instances: NDArray[Any], released: bool = False) -> Field:
+def hv(instances: NDArray[Any], released: bool = False, min_area: int = 0) -> Field:
     """HoVer-Net's horizontal and vertical maps (2 h w), -1..1: position relative to the centre of each piece.
 
     In each 4-connected piece of a nucleus, x and y minus the centre, negatives over the largest negative, positives
-    over the largest positive; background 0. `released=True` repeats the published code: centre rounded, positions
-    counted from 1 (so the maps are one pixel off), no vectors in pieces under 30 px.
+    over the largest positive; background 0, and so pieces of less than `min_area` px. `released=True` repeats the
+    published code: centre rounded, positions counted from 1 (so the maps are one pixel off), and `RELEASED_MIN_AREA`.
     """
     labels, _ = label_map(instances)
     runs = runs_of(labels)
@@ -107,8 +107,7 @@ def hv(instances: NDArray[Any], released: bool = False) -> Field:
     )
     reach = np.stack([centre - sums[:, 3::2] * factor, sums[:, 4::2] * factor - centre], axis=2)
     inverse = 1 / np.maximum(reach, 1)
-    if released:
-        inverse[sums[:, 0] < RELEASED_MIN_AREA] = 0
+    inverse[sums[:, 0] < (max(min_area, RELEASED_MIN_AREA) if released else min_area)] = 0
     return _hv(runs, parts, factor[:, 0], centre, inverse, *labels.shape)
 
 

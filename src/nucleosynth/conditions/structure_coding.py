@@ -42,7 +42,8 @@ class StructureCoding:
     coding: "hv"; "released", the same one pixel off and without vectors in nuclei under 30 px, as in the published
     code; or "offsets". mpp: micrometres per pixel, `PUBLISHED_MPP` where None. hypotheses: 8 = try all signs and
     axes of the vectors and keep the reading with most nuclei, as released; 1 = read them as they are. smallest_um2:
-    smaller nuclei are no nuclei; 0.625 is the published 10 px.
+    smaller nuclei are no nuclei; 0.625 is the published 10 px. vectors_from_um2: smaller nuclei have no HV; 1.875 is
+    the published 30 px.
     """
 
     slots: Slots
@@ -50,6 +51,7 @@ class StructureCoding:
     mpp: float | None = None
     hypotheses: Literal[1, 8] = 1
     smallest_um2: float = 0.625
+    vectors_from_um2: float = 0.0
 
     @property
     def semantic_channels(self) -> int:
@@ -122,7 +124,8 @@ class StructureCoding:
     def _vectors(self, instances: Instances) -> Channels:
         if self.coding == "offsets":
             return np.asarray((structure.offsets(instances) / self._reach_px).clip(-1, 1), np.float32)
-        return structure.hv(instances, released=self.coding == "released").clip(-1, 1)
+        least = round(self.vectors_from_um2 / self._mpp**2)
+        return structure.hv(instances, self.coding == "released", least).clip(-1, 1)
 
     def _foreground(self, maps: Channels) -> NDArray[np.float32]:
         """(h w) probability of a nucleus."""
