@@ -1,13 +1,16 @@
 """CoSyn's network: its published size, what is computed once, and that each condition is heard."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from nucleosynth.methods.cosyn import PRESETS, CoSyn
 from nucleosynth.nets.attention import Perceiver, SelfAttention, attended
-from nucleosynth.nets.cosyn import CoSynNet, CoSynNetSettings, Features, Given, TextShape
+from nucleosynth.nets.cosyn import CoSynNet, CoSynNetSettings, Given, TextShape
 from nucleosynth.nets.points import PointEncoder, PointsSettings
+from nucleosynth.stages.cosyn import CoSynStage, JointBatch, JointSizes
+from nucleosynth.training.device import fabric_for
 
 SMALL = CoSynNetSettings(
     width=16,
@@ -234,19 +237,32 @@ def test_a_perceiver_has_as_many_tokens_whatever_the_length() -> None:
     assert [net(torch.randn(2, n, 16)).shape for n in (1, 9)] == [(2, 7, 16)] * 2
 
 
-@pytest.mark.slow
-def test_the_paper_s_network_trains() -> None:
-    settings = PRESETS["paper"].network
-    net = CoSynNet(settings, 7, text=TextShape(512, 77))
-    side = 64
-    given = Given(
-        torch.randint(7, (1, side, side)),
-        torch.randn(1, 77, 512),
-        torch.ones(1, 77, dtype=torch.bool),
-        torch.ones(1, dtype=torch.bool),
-    )
-    state = state_of(1, side)
-    found = net(state, torch.tensor([500.0]), given)
-    sum(part.square().sum() for part in found.values()).backward()  # type: ignore[union-attr]
-    assert all(part.grad is None or part.grad.isfinite().all() for part in net.parameters())
-    assert isinstance(net.encode(given), Features)
+def batch_of(labels: int, side: int) -> JointBatch:
+    drawn = np.random.default_rng(3)
+    ids = [drawn.integers(labels, size=(2, side, side)).astype(np.uint8) for _ in range(2)]
+    image, distance = (drawn.uniform(-1, 1, (2, width, side, side)).astype(np.float32) for width in (3, 1))
+    words, mask = torch.randn(2, 77, 512), torch.ones(2, 77, dtype=torch.bool)
+    return JointBatch(image, distance, *ids, np.zeros((2, 0), np.float32), words, mask)
+
+
+@pytest.mark.parametrize(
+    ("network", "side"), [(SMALL, 16), pytest.param(PRESETS["paper"].network, 64, marks=pytest.mark.slow)]
+)
+def test_the_published_loss_reaches_every_parameter(network: CoSynNetSettings, side: int) -> None:
+    """But what stands where no text is given: both sentences are."""
+    torch.manual_seed(3)
+    paper, labels, fabric = PRESETS["paper"], 7, fabric_for("cpu", "32-true")
+    training = paper.training.model_copy(update={"drop_points": 0.0, "drop_text": 0.0})
+    sizes = JointSizes(labels, 0, TextShape(512, 77), True, True)
+    stage = CoSynStage(network, paper.diffusion, training, sizes)
+    stage.setup(fabric)
+    for weight in stage.net.parameters():
+        if not weight.any():
+            nn.init.normal_(weight, std=0.02)  # new heads pass nothing back
+    losses = stage._losses(fabric.device, batch_of(labels, side))
+    torch.stack(list(losses.values())).sum().backward()
+    assert losses.keys() == {"image", "distance", "label"}
+    learns = {name: part.grad for name, part in stage.net.named_parameters()}
+    assert [name for name, grad in learns.items() if grad is None or not grad.isfinite().all()] == []
+    idle = {name for name, grad in learns.items() if not grad.any()}  # type: ignore[union-attr]
+    assert idle == {"text.null_tokens", "text.null_vector"}
