@@ -1,6 +1,6 @@
 """What the pairs of a trained run are worth before any judge sees them.
 
-    python benchmarks/pairs.py RUN DATA [--n 128] [--json FILE]
+    python benchmarks/pairs.py RUN DATA [--classes SCHEME] [--n 128] [--json FILE]
 
 RUN is a run folder of any method, DATA the data it was trained on (with splits). Prints one table:
 
@@ -51,19 +51,20 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("data")
     parser.add_argument("--n", type=int, default=128)
+    parser.add_argument("--classes", help="the class scheme that the run was trained in")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     run = Run.open(options.run)
     model = catalog.load("method", run.record.method).load(run, fabric_for())
-    found = measure(model, options.data, options.n)
+    found = measure(model, options.data, options.n, options.classes)
     print("\n".join(f"{name:<28}{value:.3f}" for name, value in found.items()))
     if options.json:
         options.json.write_text(json.dumps(found, indent=1) + "\n")
 
 
-def measure(model: Any, data: str, n: int) -> dict[str, float]:
+def measure(model: Any, data: str, n: int, classes: str | None = None) -> dict[str, float]:
     """The whole table."""
-    train, test = ([_at(model, tile) for tile in read(data, split)] for split in ("train", "test"))
+    train, test = ([_at(model, tile) for tile in read(data, split, classes)] for split in ("train", "test"))
     real, again, held_out = (
         crops(tiles, count, seed, model) for seed, (tiles, count) in enumerate([(train, 2 * n)] * 2 + [(test, n)], 1)
     )
