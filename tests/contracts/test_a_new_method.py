@@ -23,9 +23,9 @@ import torch
 from nucleosynth.config import Settings
 from nucleosynth.methods.batches import SlotNoise, aligned
 from nucleosynth.methods.facts import Facts, common
-from nucleosynth.methods.method import StageCost
 from nucleosynth.methods.provenance import Origin
 from nucleosynth.methods.results import sample_of
+from nucleosynth.nets.count import StageCost
 from nucleosynth.sample import Condition
 from nucleosynth.training import checkpoint
 from nucleosynth.training.loop import train

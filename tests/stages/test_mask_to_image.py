@@ -15,7 +15,7 @@ from nucleosynth import config
 from nucleosynth.errors import UserError
 from nucleosynth.nets.adm import PAPER, ADMSettings
 from nucleosynth.nets.blocks import matrices
-from nucleosynth.stages.denoising import Denoising, TrainingSettings
+from nucleosynth.stages.denoising import PUBLISHED, Denoising, TrainingSettings
 from nucleosynth.stages.mask_to_image import (
     MaskToImageSettings,
     MaskToImageStage,
@@ -33,7 +33,6 @@ NETWORK = ADMSettings(
     width=16, multipliers=(1, 2), attention=(False, False), head_channels=16, groups=8, patch=2, modulation=8, blocks=1
 )
 SETTINGS = MaskToImageSettings(network=NETWORK, sampling=PaintingSampling(steps=6, guidance=1.5))
-PUBLISHED = Denoising(schedule="linear", target="eps", learned_variance=True)
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +194,7 @@ def test_it_evaluates_as_often_as_its_cost_says(fabric: Fabric, guidance: float,
     net.modulators[0].register_forward_hook(lambda *_: encoded.append(1))
     net.unet.register_forward_pre_hook(lambda _, given: evaluated.append(len(given[0])))
     paint(fabric, net, torch.rand(2, 2, 16, 16), FixedNoise((0, 1)), settings)
-    assert sum(evaluated) == 2 * cost(settings, 2, 16)["evaluations"]
+    assert sum(evaluated) == 2 * cost(settings, 2, 16, "image").evaluations
     assert len(encoded) == (1 if guidance == 1 else 2)
 
 
@@ -242,7 +241,7 @@ def test_a_start_takes_its_share_of_the_steps(fabric: Fabric) -> None:
         paint(fabric, net, torch.rand(1, 2, 16, 16), FixedNoise((0,)), settings, start=start, share=share)
     assert seen[:6] == [10, 500, 400, 300, 200, 100]
     assert len(seen) == 1 + 5 + 10
-    assert [cost(settings, 2, 16, share)["evaluations"] for share in (0.01, 0.5, 1.0)] == [1, 5, 10]
+    assert [cost(settings, 2, 16, "image", share).evaluations for share in (0.01, 0.5, 1.0)] == [1, 5, 10]
 
 
 @pytest.mark.parametrize(
@@ -261,8 +260,8 @@ def test_what_could_not_be_sampled_is_refused_before_training(changes: dict[str,
 
 
 def test_the_published_cost() -> None:
-    found = cost(MaskToImageSettings(network=PAPER, denoising=PUBLISHED), 151, 256)
-    assert found["parameters"] == pytest.approx(660.6e6, rel=0.001)
-    assert found["gflop_per_evaluation"] == pytest.approx(3634, rel=0.001)
-    assert found["gflop_once"] + found["gflop_cached"] == pytest.approx(found["gflop_per_evaluation"])
-    assert found["gflop_cached"] == pytest.approx(2240, rel=0.001)
+    found = cost(MaskToImageSettings(network=PAPER, denoising=PUBLISHED), 151, 256, "image")
+    assert found.parameters == pytest.approx(660.6e6, rel=0.001)
+    assert found.gflop_per_evaluation == pytest.approx(3634, rel=0.001)
+    assert found.gflop_once + found.gflop_cached == pytest.approx(found.gflop_per_evaluation)
+    assert found.gflop_cached == pytest.approx(2240, rel=0.001)

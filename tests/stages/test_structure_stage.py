@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from nucleosynth.nets.adm import PAPER, ADMSettings
 from nucleosynth.nets.blocks import matrices
-from nucleosynth.stages.denoising import Denoising, TrainingSettings
+from nucleosynth.stages.denoising import PUBLISHED, Denoising, TrainingSettings
 from nucleosynth.stages.structure import (
     StructureSampling,
     StructureSettings,
@@ -29,7 +29,6 @@ NETWORK = ADMSettings(
     width=16, multipliers=(1, 2), attention=(False, False), head_channels=16, groups=8, patch=2, blocks=1
 )
 SETTINGS = StructureSettings(network=NETWORK, sampling=StructureSampling(steps=6, history=0))
-PUBLISHED = Denoising(schedule="linear", target="eps", learned_variance=True)
 
 
 @pytest.fixture(scope="module")
@@ -141,8 +140,11 @@ def test_history_points_away_from_the_last_prediction(fabric: Fabric) -> None:
 
 def test_the_published_network_is_counted() -> None:
     found = cost(
-        StructureSettings(network=PAPER, denoising=PUBLISHED, sampling=StructureSampling(steps=50, history=0)), 3, 256
+        StructureSettings(network=PAPER, denoising=PUBLISHED, sampling=StructureSampling(steps=50, history=0)),
+        3,
+        256,
+        "structure",
     )
-    assert found["parameters"] == pytest.approx(552.8e6, rel=0.03)
-    assert found["gflop_per_evaluation"] == pytest.approx(2240, rel=0.03)
-    assert (found["gflop_once"], found["evaluations"]) == (0, 50)
+    assert found.parameters == pytest.approx(552.8e6, rel=0.03)
+    assert found.gflop_per_evaluation == pytest.approx(2240, rel=0.03)
+    assert (found.gflop_once, found.evaluations) == (0, 50)

@@ -27,8 +27,13 @@ def instance_edges(instances: NDArray[Any]) -> NDArray[np.bool_]:
     return edge
 
 
+def label_width(classes: int) -> int:
+    """Channels of a label with that many classes: background, each class, edges."""
+    return classes + 2
+
+
 def label_channels(slots: Slots, instances: Instances, classes: Classes) -> NDArray[np.float32]:
-    """(slots.count + 2, h, w), 0 or 1: background, each slot (`Slots.onehot`), instance edges.
+    """(`label_width`, h, w), 0 or 1: background, each slot (`Slots.onehot`), instance edges.
 
     A nucleus without a slot (of unknown type) is 0 in all but its edges.
     """

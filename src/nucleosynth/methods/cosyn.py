@@ -37,13 +37,12 @@ from nucleosynth.methods.batches import Group, Slot, SlotNoise, in_order, own_si
 from nucleosynth.methods.cosyn_presets import PRESETS, CoSynSettings
 from nucleosynth.methods.facts import Facts, common
 from nucleosynth.methods.kept import keep, kept
-from nucleosynth.methods.method import StageCost
 from nucleosynth.methods.painting import network_image, rgb
 from nucleosynth.methods.provenance import Origin
 from nucleosynth.methods.results import sample_of
 from nucleosynth.methods.sheets import write_pairs
 from nucleosynth.nets.cosyn import CoSynNet, Given, TextShape
-from nucleosynth.nets.count import gflop, parameters
+from nucleosynth.nets.count import StageCost
 from nucleosynth.run import Run
 from nucleosynth.sample import Condition, Image, Sample
 from nucleosynth.seeds import generator_of, seed_of
@@ -180,18 +179,10 @@ class CoSyn:
             given = condition(net, points=(ids, told), text=(words, mask, told), amounts=(amounts, told))
             state = {name: torch.empty(1, width, size, size) for name, width in net.groups.items()} | {"label": ids}
             t, features = torch.ones(1), net.encode(given)
-        plain, cached = gflop(lambda: net(state, t, given)), gflop(lambda: net(state, t, features))
         sampling = settings.effective_sampling
-        return [
-            StageCost(
-                name=cls.stages[0],
-                parameters=parameters(net),
-                gflop_per_evaluation=plain,
-                gflop_once=plain - cached,
-                gflop_cached=cached,
-                evaluations=evaluations(sampling.sampler, sampling.steps) * (2 if sampling.guidance != 1 else 1),
-            )
-        ]
+        path = evaluations(sampling.sampler, sampling.steps) * (2 if sampling.guidance != 1 else 1)
+        passes = (lambda: net(state, t, given)), (lambda: net(state, t, features))
+        return [StageCost.of(cls.stages[0], net, *passes, evaluations=path)]
 
     def _checked(self, asked: Condition) -> Condition:
         """The condition, if the network can follow it."""

@@ -21,6 +21,7 @@ from lightning_fabric import Fabric
 from pydantic import Field
 from torch import Tensor
 
+from nucleosynth.conditions.edges import label_width
 from nucleosynth.config import Settings
 from nucleosynth.data.crops import Crops
 from nucleosynth.data.tiles import resize_image
@@ -29,22 +30,22 @@ from nucleosynth.layouts.perturbation import PerturbationSettings, perturbed, sh
 from nucleosynth.methods.batches import Group, Slot, SlotNoise, in_order, own_size, padded
 from nucleosynth.methods.facts import Facts
 from nucleosynth.methods.kept import keep, kept
-from nucleosynth.methods.method import StageCost
-from nucleosynth.methods.painting import Batch, label_maps, label_of, network_image, rgb, training_batch
+from nucleosynth.methods.painting import Batch, label_maps, label_of, network_image, painter, rgb, training_batch
 from nucleosynth.methods.provenance import Origin
 from nucleosynth.methods.results import sample_of
 from nucleosynth.methods.sheets import write_pairs
 from nucleosynth.methods.tiles import TileSettings
 from nucleosynth.nets.adm import BASE, PAPER
+from nucleosynth.nets.count import StageCost
 from nucleosynth.nets.spade import SpadeADM
 from nucleosynth.run import Run
 from nucleosynth.sample import Condition, Image, Sample
 from nucleosynth.seeds import generator_of, seed_of
-from nucleosynth.stages.denoising import Denoising
+from nucleosynth.stages.denoising import PUBLISHED, Denoising
 from nucleosynth.stages.mask_to_image import (
     GROUP,
+    PUBLISHED_TRAINING,
     MaskToImageSettings,
-    MaskToImageStage,
     PaintingSampling,
     PaintingTraining,
     cost,
@@ -87,18 +88,8 @@ PRESETS = {
         perturbation=PerturbationSettings(ratio=2.3),
         begin=0.55,
         network=PAPER,
-        denoising=Denoising(schedule="linear", target="eps", learned_variance=True),
-        training=PaintingTraining(
-            batch=32,
-            optimiser="adamw",
-            learning_rate=1e-4,
-            weight_decay=0.0,
-            warmup=0,
-            decay=0.0,
-            ema=0.9999,
-            second_phase=0.5,
-            second_rate=0.2,
-        ),
+        denoising=PUBLISHED,
+        training=PUBLISHED_TRAINING,
         sampling=PaintingSampling(sampler="ddim", steps=50),
     ),
 }
@@ -161,7 +152,7 @@ class DiffMix:
         run.write_facts(facts.model_dump())
         keep(run, tiles)
         torch.manual_seed(seed_of(seed))
-        stage, windows = _stage(settings, facts), Crops(tiles, settings.tile)
+        stage, windows = painter(cls.stages[0], settings, facts.slots), Crops(tiles, settings.tile)
 
         def batch_at(step: int) -> Batch:
             return training_batch(windows, facts.slots, generator_of(seed, step), settings.training.batch)
@@ -179,7 +170,7 @@ class DiffMix:
         """The trained network of a run folder: its moving average."""
         settings = DiffMixSettings.model_validate(run.record.settings)
         facts = Facts.model_validate(run.read_facts())
-        stage = _stage(settings, facts)
+        stage = painter(cls.stages[0], settings, facts.slots)
         checkpoint.load(run.checkpoint(stage.name), f"{cls.name}/{stage.name}", {"average": stage.average})
         net = stage.averaged_net.to(fabric.device)
         return cls(settings, facts, run.record.class_names, net, partial(kept, run), Origin.of(run), fabric)
@@ -223,7 +214,7 @@ class DiffMix:
     @classmethod
     def cost(cls, settings: DiffMixSettings, size: int, classes: int) -> list[StageCost]:
         """One stage; an image from where a perturbed one begins."""
-        return [StageCost(name=cls.stages[0], **cost(settings, _channels(classes), size, settings.begin))]
+        return [cost(settings, label_width(classes), size, cls.stages[0], settings.begin)]
 
     @cached_property
     def _sources(self) -> _Sources:
@@ -272,12 +263,3 @@ class DiffMix:
 def _sources(tiles: Sequence[Sample], settings: PerturbationSettings, class_names: Sequence[str]) -> _Sources:
     donors = Donors(tiles, settings.room(tiles[0].mpp))
     return _Sources(tiles, donors, shares_of(settings, class_names, donors))
-
-
-def _stage(settings: DiffMixSettings, facts: Facts) -> MaskToImageStage:
-    return MaskToImageStage(DiffMix.stages[0], settings, _channels(facts.slots.count))
-
-
-def _channels(classes: int) -> int:
-    """Of a label: background, classes, edges."""
-    return classes + 2

@@ -29,13 +29,12 @@ from nucleosynth.diffusion.prediction import Denoise, Prediction, State, guided,
 from nucleosynth.diffusion.samplers import SAMPLERS, evaluations
 from nucleosynth.methods.batches import Group, Slot, SlotNoise, in_order, own_size, padded
 from nucleosynth.methods.facts import Facts, common
-from nucleosynth.methods.method import StageCost
 from nucleosynth.methods.painting import network_image, rgb
 from nucleosynth.methods.provenance import Origin
 from nucleosynth.methods.results import sample_of
 from nucleosynth.methods.sheets import write_pairs
 from nucleosynth.methods.tiles import TileSettings
-from nucleosynth.nets.count import gflop, parameters
+from nucleosynth.nets.count import StageCost
 from nucleosynth.nets.joint import JointNet
 from nucleosynth.nets.unet import Features, Given, UNetSettings
 from nucleosynth.run import Run
@@ -193,19 +192,9 @@ class JointFlow:
             width = coding.class_channels + 2
             t, given = torch.empty(1, 2), Given(torch.empty(1, width, size, size), torch.empty(1, width))
             features = net.encode(given)
-        plain = gflop(lambda: net(state, t, given))
-        cached = gflop(lambda: net(state, t, features))
-        steps = evaluations(settings.sampling.sampler, settings.sampling.steps)
-        return [
-            StageCost(
-                name=cls.stages[0],
-                parameters=parameters(net),
-                gflop_per_evaluation=plain,
-                gflop_once=plain - cached,
-                gflop_cached=cached,
-                evaluations=steps,
-            )
-        ]
+        path = evaluations(settings.sampling.sampler, settings.sampling.steps)
+        passes = (lambda: net(state, t, given)), (lambda: net(state, t, features))
+        return [StageCost.of(cls.stages[0], net, *passes, evaluations=path)]
 
     def _noise(self, group: Group, seed: int) -> SlotNoise:
         shapes = {name: (width, *group.size) for name, width in self._net.groups.items()}

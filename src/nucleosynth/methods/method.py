@@ -11,33 +11,10 @@ Sample k depends on (seed, k) and condition k alone: not on how many are made, n
 from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, Protocol, Self
 
-from pydantic import BaseModel, ConfigDict
-
 from nucleosynth.config import Settings
+from nucleosynth.nets.count import StageCost
 from nucleosynth.run import Run
 from nucleosynth.sample import Condition, Sample
-
-
-class StageCost(BaseModel):
-    """What one network of a method costs for one pair; counted on shapes alone. 1 multiply-add = 2 FLOP."""
-
-    model_config = ConfigDict(frozen=True)
-    name: str
-    parameters: int
-    """Parameters that generation uses."""
-    gflop_per_evaluation: float
-    """One plain pass."""
-    gflop_once: float
-    """What is computed once a sample."""
-    gflop_cached: float
-    """A pass after that."""
-    evaluations: int
-    """Passes a pair, as sampled by default; a guided step is two."""
-
-    @property
-    def gflop(self) -> float:
-        """This stage's GFLOP for one pair."""
-        return self.gflop_once + self.gflop_cached * self.evaluations
 
 
 class Method(Protocol):

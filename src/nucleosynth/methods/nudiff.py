@@ -27,7 +27,6 @@ from nucleosynth.data.tiles import resize_label
 from nucleosynth.errors import UserError
 from nucleosynth.methods.batches import Group, Slot, SlotNoise, in_order, own_size, padded
 from nucleosynth.methods.facts import Facts
-from nucleosynth.methods.method import StageCost
 from nucleosynth.methods.painting import Batch, label_of, network_image, rgb
 from nucleosynth.methods.provenance import Origin
 from nucleosynth.methods.results import sample_of
@@ -35,13 +34,20 @@ from nucleosynth.methods.sheets import PAIRS, write_pairs, write_sheet
 from nucleosynth.methods.tiles import TileSettings
 from nucleosynth.nets import adm
 from nucleosynth.nets.adm import ADM
+from nucleosynth.nets.count import StageCost
 from nucleosynth.nets.spade import SpadeADM
 from nucleosynth.run import Run
 from nucleosynth.sample import Classes, Condition, Image, Instances, Sample
 from nucleosynth.seeds import generator_of, seed_of
 from nucleosynth.stages import mask_to_image, structure
-from nucleosynth.stages.denoising import Denoising, TrainingSettings
-from nucleosynth.stages.mask_to_image import MaskToImageSettings, MaskToImageStage, PaintingSampling, PaintingTraining
+from nucleosynth.stages.denoising import PUBLISHED, TrainingSettings
+from nucleosynth.stages.mask_to_image import (
+    PUBLISHED_TRAINING,
+    MaskToImageSettings,
+    MaskToImageStage,
+    PaintingSampling,
+    PaintingTraining,
+)
 from nucleosynth.stages.structure import StructureSampling, StructureSettings, StructureStage
 from nucleosynth.training import checkpoint
 from nucleosynth.training.loop import train
@@ -104,7 +110,7 @@ PRESETS = {
         smallest_um2=0.625,
         structure=StructureSettings(
             network=adm.PAPER,
-            denoising=Denoising(schedule="linear", target="eps", learned_variance=True),
+            denoising=PUBLISHED,
             training=TrainingSettings(
                 batch=4, optimiser="adamw", learning_rate=1e-4, weight_decay=0.05, warmup=0, decay=0, ema=0.9999
             ),
@@ -112,19 +118,8 @@ PRESETS = {
         ),
         image=MaskToImageSettings(
             network=adm.PAPER,
-            denoising=Denoising(schedule="linear", target="eps", learned_variance=True),
-            training=PaintingTraining(
-                batch=4,
-                optimiser="adamw",
-                learning_rate=1e-4,
-                weight_decay=0.05,
-                warmup=0,
-                decay=0,
-                ema=0.9999,
-                second_phase=0.5,
-                second_rate=0.2,
-                drop=0.2,
-            ),
+            denoising=PUBLISHED,
+            training=PUBLISHED_TRAINING.model_copy(update={"batch": 4, "weight_decay": 0.05}),
             sampling=PaintingSampling(steps=50, guidance=2.0),
         ),
     ),
@@ -226,8 +221,8 @@ class NuDiff:
         """Both stages; a pair from nothing."""
         channels = coding_of(settings, Slots(tuple(range(1, classes + 1)))).channels
         return [
-            StageCost(name=STRUCTURE, **structure.cost(settings.structure, channels, size)),
-            StageCost(name=IMAGE, **mask_to_image.cost(settings.image, channels, size)),
+            structure.cost(settings.structure, channels, size, STRUCTURE),
+            mask_to_image.cost(settings.image, channels, size, IMAGE),
         ]
 
     def _make(self, group: Group, seed: int) -> list[tuple[int, Sample]]:

@@ -5,15 +5,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nucleosynth.conditions.edges import label_channels
+from nucleosynth.conditions.edges import label_channels, label_width
 from nucleosynth.conditions.slots import Slots
 from nucleosynth.data.crops import Crops
 from nucleosynth.data.tiles import resize_label
 from nucleosynth.errors import UserError
 from nucleosynth.methods.batches import Group, own_size, padded
 from nucleosynth.sample import Classes, Condition, Image, Instances
+from nucleosynth.stages.mask_to_image import MaskToImageSettings, MaskToImageStage
 
 Batch = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+
+def painter(name: str, settings: MaskToImageSettings, slots: Slots) -> MaskToImageStage:
+    """The stage that paints images for labels of these classes, untrained."""
+    return MaskToImageStage(name, settings, label_width(slots.count))
 
 
 def training_batch(windows: Crops, slots: Slots, generator: np.random.Generator, count: int) -> Batch:
@@ -29,7 +35,7 @@ def label_maps(group: Group, slots: Slots, mpp: float | None) -> Tensor:
     Raises:
         UserError: a condition without a label.
     """
-    maps = torch.zeros(group.width, slots.count + 2, *group.size)
+    maps = torch.zeros(group.width, label_width(slots.count), *group.size)
     for slot in group.slots:
         instances, classes = label_of(slot.condition)
         label = resize_label(instances, classes, own_size(slot.condition, mpp))

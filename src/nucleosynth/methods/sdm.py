@@ -14,29 +14,31 @@ from typing import ClassVar, Self
 import torch
 from lightning_fabric import Fabric
 
+from nucleosynth.conditions.edges import label_width
 from nucleosynth.config import Settings
 from nucleosynth.data.crops import Crops
 from nucleosynth.methods.batches import Group, Slot, SlotNoise, in_order, own_size
 from nucleosynth.methods.facts import Facts
 from nucleosynth.methods.kept import keep, kept
-from nucleosynth.methods.method import StageCost
-from nucleosynth.methods.painting import Batch, label_maps, label_of, rgb, training_batch
+from nucleosynth.methods.painting import Batch, label_maps, label_of, painter, rgb, training_batch
 from nucleosynth.methods.provenance import Origin
 from nucleosynth.methods.results import sample_of
 from nucleosynth.methods.sheets import write_pairs
 from nucleosynth.methods.tiles import TileSettings
 from nucleosynth.nets.adm import BASE, PAPER
+from nucleosynth.nets.count import StageCost
 from nucleosynth.nets.spade import SpadeADM
 from nucleosynth.run import Run
 from nucleosynth.sample import Condition, Image, Sample
 from nucleosynth.seeds import generator_of, seed_of
-from nucleosynth.stages import mask_to_image
-from nucleosynth.stages.denoising import Denoising
+from nucleosynth.stages.denoising import PUBLISHED, Denoising
 from nucleosynth.stages.mask_to_image import (
+    GROUP,
+    PUBLISHED_TRAINING,
     MaskToImageSettings,
-    MaskToImageStage,
     PaintingSampling,
     PaintingTraining,
+    cost,
     paint,
 )
 from nucleosynth.training import checkpoint
@@ -69,18 +71,8 @@ PRESETS = {
         tile=256,
         mpp=0.25,
         network=PAPER,
-        denoising=Denoising(schedule="linear", target="eps", learned_variance=True),
-        training=PaintingTraining(
-            batch=32,
-            optimiser="adamw",
-            learning_rate=1e-4,
-            weight_decay=0.0,
-            warmup=0,
-            decay=0.0,
-            ema=0.9999,
-            second_phase=0.5,
-            second_rate=0.2,
-        ),
+        denoising=PUBLISHED,
+        training=PUBLISHED_TRAINING,
         sampling=PaintingSampling(steps=25),
     ),
 }
@@ -119,7 +111,7 @@ class SDM:
         keep(run, tiles)
         run.write_facts(facts.model_dump())
         torch.manual_seed(seed_of(run.record.seed))
-        stage, windows = _stage(settings, facts), Crops(tiles, settings.tile)
+        stage, windows = painter(cls.stages[0], settings, facts.slots), Crops(tiles, settings.tile)
 
         def batch_at(step: int) -> Batch:
             return training_batch(windows, facts.slots, generator_of(run.record.seed, step), settings.training.batch)
@@ -137,7 +129,7 @@ class SDM:
         """The trained network of a run folder: its moving average."""
         settings = SDMSettings.model_validate(run.record.settings)
         facts = Facts.model_validate(run.read_facts())
-        stage = _stage(settings, facts)
+        stage = painter(cls.stages[0], settings, facts.slots)
         checkpoint.load(run.checkpoint(stage.name), f"{cls.name}/{stage.name}", {"average": stage.average})
         net = stage.averaged_net.to(fabric.device)
         return cls(settings, facts, run.record.class_names, net, partial(kept, run), Origin.of(run), fabric)
@@ -172,25 +164,16 @@ class SDM:
     @classmethod
     def cost(cls, settings: SDMSettings, size: int, classes: int) -> list[StageCost]:
         """One stage."""
-        return [StageCost(name=cls.stages[0], **mask_to_image.cost(settings, _channels(classes), size))]
+        return [cost(settings, label_width(classes), size, cls.stages[0])]
 
     def _make(self, group: Group, seed: int) -> list[tuple[int, Sample]]:
         """The network's part for a group, then each sample's."""
         device = self._fabric.device
         maps = label_maps(group, self.facts.slots, self.mpp).to(device)
-        noise = SlotNoise(group, {mask_to_image.GROUP: (3, *group.size)}, seed, device)
+        noise = SlotNoise(group, {GROUP: (3, *group.size)}, seed, device)
         images = rgb(paint(self._fabric, self._net, maps, noise, self.settings))
         return [(slot.k, self._sample(slot, images[slot.position], seed)) for slot in group.slots]
 
     def _sample(self, slot: Slot, image: Image, seed: int) -> Sample:
         height, width = own_size(slot.condition, self.mpp)
         return sample_of(self, slot, seed, image[:height, :width], *label_of(slot.condition))
-
-
-def _channels(classes: int) -> int:
-    """Of a label: background, classes, edges."""
-    return classes + 2
-
-
-def _stage(settings: SDMSettings, facts: Facts) -> MaskToImageStage:
-    return MaskToImageStage(SDM.stages[0], settings, _channels(facts.slots.count))

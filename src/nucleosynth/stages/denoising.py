@@ -72,6 +72,10 @@ class Denoising(Settings):
         return (1 + self.chain.log_snr(t).exp()).clamp(max=self.weight_limit)
 
 
+PUBLISHED = Denoising(schedule="linear", target="eps", learned_variance=True)
+"""ADM's, which NuDiff, SDM and DiffMix keep."""
+
+
 class TrainingSettings(Settings):
     """How a network is trained."""
 

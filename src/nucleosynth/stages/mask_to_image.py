@@ -7,7 +7,7 @@ dropped, for an empty map is a condition too; and what the condition decides is 
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from nucleosynth.diffusion.prediction import Denoise, Prediction, State, clipped
 from nucleosynth.diffusion.samplers import SAMPLERS, evaluations
 from nucleosynth.diffusion.schedule import following, spaced
 from nucleosynth.nets.adm import TINY, ADMSettings
-from nucleosynth.nets.count import gflop, parameters
+from nucleosynth.nets.count import StageCost
 from nucleosynth.nets.spade import Modulations, SpadeADM, joined
 from nucleosynth.stages.denoising import Denoising, TrainingSettings
 from nucleosynth.training.checkpoint import Moment
@@ -71,6 +71,20 @@ class MaskToImageSettings(Settings):
         if self.sampling.guidance != 1 and not (self.training.drop > 0 and self.training.second_phase < 1):
             raise ValueError("guidance 1 where the condition is never dropped in training")
         return self
+
+
+PUBLISHED_TRAINING = PaintingTraining(
+    batch=32,
+    optimiser="adamw",
+    learning_rate=1e-4,
+    weight_decay=0.0,
+    warmup=0,
+    decay=0.0,
+    ema=0.9999,
+    second_phase=0.5,
+    second_rate=0.2,
+)
+"""As SDM and DiffMix were trained; NuDiff in smaller batches and with weight decay."""
 
 
 def build(settings: MaskToImageSettings, condition_channels: int) -> SpadeADM:
@@ -154,8 +168,8 @@ def paint(
     return x0.clamp(-1, 1)
 
 
-def cost(settings: MaskToImageSettings, condition_channels: int, size: int, share: float = 1.0) -> dict[str, Any]:
-    """The numbers of a methods.method.StageCost for an image of size^2, counted on shapes; share as in `paint`.
+def cost(settings: MaskToImageSettings, condition_channels: int, size: int, name: str, share: float = 1.0) -> StageCost:
+    """What an image of size^2 costs, counted on shapes; share as in `paint`.
 
     The empty condition is encoded once a batch and not counted.
     """
@@ -164,16 +178,10 @@ def cost(settings: MaskToImageSettings, condition_channels: int, size: int, shar
         x, t = torch.empty(1, 3, size, size), torch.empty(1)
         condition = torch.empty(1, condition_channels + 1, size, size)
         modulations = net.encode(condition)
-    plain, cached = gflop(lambda: net(x, t, condition)), gflop(lambda: net(x, t, modulations))
     sampling = settings.sampling
     passes = 1 if sampling.guidance == 1 else 2
-    return {
-        "parameters": parameters(net),
-        "gflop_per_evaluation": plain,
-        "gflop_once": plain - cached,
-        "gflop_cached": cached,
-        "evaluations": passes * evaluations(sampling.sampler, len(_times(settings, share)) - 1),
-    }
+    path = passes * evaluations(sampling.sampler, len(_times(settings, share)) - 1)
+    return StageCost.of(name, net, lambda: net(x, t, condition), lambda: net(x, t, modulations), evaluations=path)
 
 
 def _times(settings: MaskToImageSettings, share: float) -> Tensor:

@@ -6,7 +6,7 @@ As published (Yu et al., MICCAI 2023): ADM's network, the noise and the variance
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from nucleosynth.diffusion.prediction import Denoise, Prediction, State, clipped
 from nucleosynth.diffusion.samplers import SAMPLERS, Noise, evaluations
 from nucleosynth.diffusion.schedule import following, spaced
 from nucleosynth.nets.adm import ADM, ADMSettings
-from nucleosynth.nets.count import gflop, parameters
+from nucleosynth.nets.count import StageCost
 from nucleosynth.stages.denoising import Denoising, TrainingSettings
 from nucleosynth.training.checkpoint import Moment
 from nucleosynth.training.ema import averaged
@@ -138,19 +138,13 @@ def draw(fabric: Fabric, net: ADM, noise: Noise, settings: StructureSettings) ->
     return x0.clamp(-1, 1)
 
 
-def cost(settings: StructureSettings, channels: int, size: int) -> dict[str, Any]:
-    """The numbers of a methods.method.StageCost for a structure of size^2, counted on shapes alone."""
+def cost(settings: StructureSettings, channels: int, size: int, name: str) -> StageCost:
+    """What a structure of size^2 costs, counted on shapes alone."""
     with torch.device("meta"):
         net = build(settings, channels)
         x, t = torch.empty(1, channels, size, size), torch.empty(1)
-    once = gflop(lambda: net(x, t))
-    return {
-        "parameters": parameters(net),
-        "gflop_per_evaluation": once,
-        "gflop_once": 0.0,
-        "gflop_cached": once,
-        "evaluations": evaluations(settings.sampling.sampler, settings.sampling.steps),
-    }
+    path = evaluations(settings.sampling.sampler, settings.sampling.steps)
+    return StageCost.of(name, net, lambda: net(x, t), evaluations=path)
 
 
 def _denoise(fabric: Fabric, net: ADM, denoising: Denoising, times: Tensor, state: State, t: Tensor) -> Prediction:
