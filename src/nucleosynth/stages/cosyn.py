@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
+from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
@@ -46,11 +47,11 @@ Part = Literal["points", "distance", "text", "counts"]
 class DiffusionSettings(Settings):
     """The process, and what the network says of it."""
 
-    steps: int = 1000
+    steps: int = Field(1000, ge=1)
     """Clocks of the chain."""
     target: Target = "x0"
     """What the network puts out for image and distance; eps as published."""
-    weight_limit: float = 11.0
+    weight_limit: float = Field(11.0, gt=0)
     """Largest weight of the squared error of x0: 1 + SNR below it, which makes the error that of v; of "x0" alone."""
     posterior: Form = "exact"
     """Of the label's step back; plugin as released (diffusion.categorical)."""
@@ -88,33 +89,33 @@ class DiffusionSettings(Settings):
 class TrainingSettings(Settings):
     """How the network is trained."""
 
-    batch: int = 32
+    batch: int = Field(32, ge=1)
     """Crops a step."""
     optimiser: Literal["muon", "adam"] = "muon"
     """Muon for the matrices and AdamW for the rest, or Adam for all, as published."""
-    learning_rate: float = 2e-3
+    learning_rate: float = Field(2e-3, gt=0)
     """Of both optimisers."""
-    warmup: int = 50
+    warmup: int = Field(50, ge=0)
     """Steps over which the learning rate rises."""
-    decay: float = 0.4
+    decay: float = Field(0.4, ge=0, le=1)
     """The last share of the budget, over which the learning rate falls to nothing."""
-    ema: float = 0.995
+    ema: float = Field(0.995, ge=0, lt=1)
     """Decay of the moving average that generates."""
-    image: float = 9.0
+    image: float = Field(9.0, ge=0)
     """Weight of the image's loss."""
-    distance: float = 1.0
+    distance: float = Field(1.0, ge=0)
     """Weight of the distance's loss."""
-    label: float = 6.0
+    label: float = Field(6.0, ge=0)
     """Weight of the label's loss; 3 as published."""
     label_loss: Literal["bound", "entropy"] = "entropy"
     """The variational bound, as published, or the cross-entropy of the label, which falls sooner."""
-    p2: float = 0.0
+    p2: float = Field(0.0, ge=0)
     """Each loss is weighed by (1 + SNR)^-p2 (Choi et al., CVPR 2022); .5 as published."""
-    drop_points: float = 0.2
-    """Share of the crops whose points are not given; 0 as released."""
-    drop_text: float = 0.1
+    drop_points: float = Field(0.2, ge=0, le=1)
+    """Share of the crops whose points are not given; 0 as released, and .1 in "paper", so that it runs without them."""
+    drop_text: float = Field(0.1, ge=0, le=1)
     """Share of the crops whose text is not given."""
-    drop_counts: float = 0.5
+    drop_counts: float = Field(0.5, ge=0, le=1)
     """Share of the crops whose counts are not given."""
 
 
@@ -125,11 +126,11 @@ class SamplingSettings(Settings):
     """See diffusion.samplers; ancestral with 1000 steps as released."""
     steps: int = 16
     """Steps of the sampler."""
-    guidance: float = 2.0
+    guidance: float = Field(2.0, ge=0)
     """Scale of the guidance on all parts of the state; 1 = none."""
     guided_by: tuple[Condition, ...] = ("text", "points")
     """The conditions that the other pass lacks: those that guidance strengthens; text alone as released."""
-    threshold: float = 0.95
+    threshold: float = Field(0.95, gt=0, le=1)
     """Share of the values that dynamic thresholding keeps (diffusion.prediction)."""
 
 

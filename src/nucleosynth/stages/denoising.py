@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Literal, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
@@ -27,13 +27,13 @@ class Denoising(Settings):
 
     schedule: Literal["linear", "cosine"] = "cosine"
     """How noise grows over the clocks (diffusion.schedule.Chain)."""
-    steps: int = 1000
+    steps: int = Field(1000, ge=1)
     """Clocks of the process."""
     target: Target = "x0"
     """What the network puts out."""
     learned_variance: bool = False
     """Whether it also puts out the variance of a step, for the ancestral sampler; not with target x0."""
-    weight_limit: float = 11.0
+    weight_limit: float = Field(11.0, gt=0)
     """With target x0, the weight of its squared error is 1 + SNR (then it is the error of v) up to this."""
 
     @model_validator(mode="after")
@@ -79,19 +79,19 @@ PUBLISHED = Denoising(schedule="linear", target="eps", learned_variance=True)
 class TrainingSettings(Settings):
     """How a network is trained."""
 
-    batch: int = 32
+    batch: int = Field(32, ge=1)
     """Windows a step."""
     optimiser: Literal["muon", "adamw"] = "muon"
     """AdamW for all parameters, or Muon for the convolutions' matrices and AdamW for the rest."""
-    learning_rate: float = 2e-3
+    learning_rate: float = Field(2e-3, gt=0)
     """Of all optimisers."""
-    weight_decay: float = 0.01
+    weight_decay: float = Field(0.01, ge=0)
     """Of AdamW where it has all parameters."""
-    warmup: int = 50
+    warmup: int = Field(50, ge=0)
     """Steps over which the learning rate rises."""
-    decay: float = 0.4
+    decay: float = Field(0.4, ge=0, le=1)
     """The last share of the budget, over which the learning rate falls to nothing."""
-    ema: float = 0.995
+    ema: float = Field(0.995, ge=0, lt=1)
     """Decay of the moving average that generates."""
 
     def optimisers(self, net: nn.Module, matrices: Sequence[nn.Parameter]) -> Mapping[str, Optimizer]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import torch
 from lightning_fabric import Fabric
+from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -23,27 +24,27 @@ from nucleosynth.training.rates import set_rate, warm_then_decay
 class TrainingSettings(Settings):
     """How the flow is trained."""
 
-    batch: int = 32
+    batch: int = Field(32, ge=1)
     """Crops a step."""
-    learning_rate: float = 2e-3
+    learning_rate: float = Field(2e-3, gt=0)
     """Of both optimisers: Muon for the convolutions' matrices, AdamW for the rest."""
-    warmup: int = 50
+    warmup: int = Field(50, ge=0)
     """Steps over which the learning rate rises."""
-    decay: float = 0.4
+    decay: float = Field(0.4, ge=0, le=1)
     """The last share of the budget, over which the learning rate falls to nothing."""
-    ema: float = 0.995
+    ema: float = Field(0.995, ge=0, lt=1)
     """Decay of the moving average that generates."""
-    points: float = 0.3
+    points: float = Field(0.3, ge=0, le=1)
     """Share of the crops whose points are given."""
-    counts: float = 0.6
+    counts: float = Field(0.6, ge=0, le=1)
     """Share of the crops whose number of nuclei of each class is given."""
-    label_weight: float = 2.0
+    label_weight: float = Field(2.0, ge=0)
     """Weight of the label's loss against the image's."""
     clock_mean: float = -0.6
     """Mean of the logit-normal clocks; below 0 is nearer the noise."""
-    clock_spread: float = 1.2
+    clock_spread: float = Field(1.2, ge=0)
     """Spread of the logit-normal clocks."""
-    clock_shift: float = 1.0
+    clock_shift: float = Field(1.0, gt=0)
     """More time near the noise for larger tiles (diffusion.flow.shifted); 1 at 64^2."""
     mix: Mapping[str, float] = {
         "equal": 0.4,

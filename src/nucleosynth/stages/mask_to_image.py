@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
-from pydantic import model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -36,11 +36,11 @@ GROUP = "image"
 class PaintingTraining(TrainingSettings):
     """How the network is trained, in one phase or two."""
 
-    second_phase: float = 0.0
+    second_phase: float = Field(0.0, ge=0, le=1)
     """Share of the budget after which the condition is dropped at times, and the learning rate is another."""
-    second_rate: float = 1.0
+    second_rate: float = Field(1.0, ge=0)
     """Learning rate in the second phase over that of the first."""
-    drop: float = 0.2
+    drop: float = Field(0.2, ge=0, le=1)
     """Share of the windows whose condition is dropped in the second phase."""
 
 
@@ -51,7 +51,7 @@ class PaintingSampling(Settings):
     """See diffusion.samplers."""
     steps: int = 16
     """Steps for an image from noise; from a part of the way, that part of them."""
-    guidance: float = 1.5
+    guidance: float = Field(1.5, ge=0)
     """Scale of the guidance by the condition against none; 1 = none."""
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
-from pydantic import model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -47,7 +47,7 @@ class StructureSampling(Settings):
     """See diffusion.samplers."""
     steps: int = 25
     """Steps from noise to a structure."""
-    history: float = 1.0
+    history: float = Field(1.0, ge=0)
     """Guidance against the last step's prediction (diffusion.prediction.history_guided), for short trainings, after
     which nuclei fade away on their path without it; 0 = none."""
 
