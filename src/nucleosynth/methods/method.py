@@ -1,20 +1,24 @@
 """The contract of every generator. One paper, one file; tests/contracts/test_methods.py holds all of them to it.
 
     method = catalog.load("method", name)
-    fitted = method.fit(samples, method.presets["tiny"], run)     # resumes where `run` says so
-    fitted = method.load(run)                                     # later, from the run folder
+    fitted = method.fit(samples, method.presets["tiny"], run, fabric)  # resumes where `run` says so
+    fitted = method.load(run, fabric)                                  # later, from the run folder
     for sample in fitted.generate(fitted.default_conditions(seed), seed, count=64): ...
 
 Sample k depends on (seed, k) and condition k alone: not on how many are made, nor on what shares its batch.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 
 from nucleosynth.config import Settings
-from nucleosynth.nets.count import StageCost
 from nucleosynth.run import Run
 from nucleosynth.sample import Condition, Sample
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+    from nucleosynth.nets.count import StageCost
 
 
 class Method(Protocol):
@@ -33,12 +37,15 @@ class Method(Protocol):
     """Classes of nuclei that its paper's network was built for: what `cost` counts unless told otherwise."""
 
     @classmethod
-    def fit(cls, samples: Sequence[Sample], settings: Settings, run: Run) -> Self:
-        """Train on `samples` within `run.record.budget`; goes on from the run's checkpoints if `run.resume`."""
+    def fit(cls, samples: Sequence[Sample], settings: Settings, run: Run, fabric: "Fabric") -> Self:
+        """Train on `samples` within `run.record.budget`; goes on from the run's checkpoints if `run.resume`.
+
+        fabric: the device and precision to train on (training.device.fabric_for).
+        """
 
     @classmethod
-    def load(cls, run: Run) -> Self:
-        """The trained method of a run folder.
+    def load(cls, run: Run, fabric: "Fabric") -> Self:
+        """The trained method of a run folder, on the fabric's device.
 
         Raises:
             UserError: the run is of another method, or has no checkpoint.
@@ -68,5 +75,5 @@ class Method(Protocol):
         """
 
     @classmethod
-    def cost(cls, settings: Settings, size: int, classes: int) -> list[StageCost]:
+    def cost(cls, settings: Settings, size: int, classes: int) -> "list[StageCost]":
         """What each stage costs for a pair of size^2 with that many classes."""
