@@ -248,7 +248,8 @@ class Condition:
 
     size: (h w) in px at `mpp`; known: (h w) bool, True where a pixel of the given image or label is to be kept;
     begin: an image that is painted over, where `image` is one that is kept; methods that start from noise ignore it;
-    counts: nuclei wanted of each class (C,), or (C + 1,) where the last are of unknown type; name, source and licence: where it comes from ("" when it is made up).
+    counts: nuclei wanted of each class (C,), or (C + 1,) where the last are those of unknown type; name, source and
+    licence: where it comes from ("" when it is made up).
     """
 
     size: tuple[int, int]

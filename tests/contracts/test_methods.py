@@ -172,6 +172,66 @@ def test_valid_samples_with_their_provenance(method: Method, run: Run, kind: Any
         assert sample.mpp == method.mpp
 
 
+def fitted_without_mpp(kind: Any, tiles: list[Sample], fabric: Fabric, folder: Path) -> Method:
+    settings = config.resolve(settings_of(kind), {"mpp": None}, "test")
+    record = record_of(kind, tiles).model_copy(
+        update={"settings": settings.model_dump(mode="json"), "budget": Budget(steps=1)}
+    )
+    run = Run.create(folder / "run", record)
+    kind.fit(tiles, settings, run, fabric)
+    model: Method = kind.load(run, fabric)
+    return model
+
+
+def test_without_a_resolution_of_its_own_it_makes_the_data_s(
+    kind: Any, tiles: list[Sample], fabric: Fabric, tmp_path: Path
+) -> None:
+    model = fitted_without_mpp(kind, [replace(tile, mpp=0.4) for tile in tiles], fabric, tmp_path)
+    assert model.mpp is None
+    assert [sample.mpp for sample in made(model, 2)] == [0.4] * 2
+    if not kind.needs and kind.name not in ("sdm", "diffmix"):
+        free = Condition(model.size, None, tiles[0].class_names)
+        assert next(model.generate(iter([free]), 1, count=1)).mpp == 0.4
+
+
+def test_tiles_of_several_resolutions_need_one_to_train_at(
+    kind: Any, tiles: list[Sample], fabric: Fabric, tmp_path: Path
+) -> None:
+    mixed = [replace(tile, mpp=mpp) for tile, mpp in zip(tiles, (0.4, 0.5, 0.5, None), strict=True)]
+    with pytest.raises(UserError, match="several resolutions") as caught:
+        fitted_without_mpp(kind, mixed, fabric, tmp_path)
+    assert "0.4, 0.5, unknown" in str(caught.value)
+
+
+def test_tiles_without_a_nucleus_are_refused(kind: Any, tiles: list[Sample], fabric: Fabric, tmp_path: Path) -> None:
+    bare = [
+        replace(tile, instances=np.zeros_like(tile.instances), classes=tile.classes[:0], points=None) for tile in tiles
+    ]
+    run = Run.create(tmp_path / "run", record_of(kind, bare))
+    with pytest.raises(UserError, match="no nuclei to learn from"):
+        kind.fit(bare, settings_of(kind), run, fabric)
+    assert not list(run.folder.rglob("*.safetensors"))
+
+
+@pytest.mark.parametrize("side", ["points", "counts", "instances"])
+def test_a_class_that_training_never_saw_is_refused(method: Method, kind: Any, tiles: list[Sample], side: str) -> None:
+    """JointFlow takes such points for nuclei of unknown type."""
+    if side not in kind.takes or kind.name == "jointflow":
+        pytest.skip(f"{kind.name} does not take {side}, or has another way")
+    tile = tiles[0].crop(0, 0, 32, 32)
+    names = (*tile.class_names, "martian")
+    strange = replace(tile, class_names=names, classes=np.full_like(tile.classes, len(names)))
+    give = {
+        "points": {"points": from_instances(strange)},
+        "counts": {"counts": from_classes(strange.classes, len(names))},
+        "instances": {"instances": strange.instances, "classes": strange.classes},
+    }
+    asked = Condition(tile.size, tile.mpp, names, name="far", **give[side])
+    with pytest.raises(UserError, match="never saw") as caught:
+        next(method.generate(iter([asked]), 1, count=1))
+    assert "martian" in caught.value.got
+
+
 def test_sample_k_depends_on_seed_and_k_alone(method: Method) -> None:
     three, nine, later = made(method, 3), made(method, 9), made(method, 5, start=4)
     for first, second in zip(three, nine[:3], strict=True):

@@ -180,6 +180,10 @@ def test_default_conditions_are_layouts_of_the_training_tiles_with_their_sentenc
         (("points",), {"tissue", "stain", "counts", "caption"}),
         (("text",), {"tissue", "stain", "points"}),
         (("distance", "counts"), {"tissue", "stain", "points", "caption"}),
+        (("distance", "text"), {"tissue", "stain", "points"}),
+        (("text", "counts"), {"tissue", "stain", "points"}),
+        (("distance", "text", "counts"), {"tissue", "stain", "points"}),
+        (("points", "text"), {"tissue", "stain", "counts"}),
         (("points", "distance", "text", "counts"), {"tissue", "stain"}),
     ],
 )
@@ -249,6 +253,39 @@ def test_nuclei_of_unknown_type_train(fabric: Fabric, tmp_path: Path) -> None:
     assert all(np.isfinite(line["label"]) for line in run.read_log("joint"))
 
 
+def test_what_was_never_dropped_must_be_given(fabric: Fabric, tmp_path: Path) -> None:
+    drops = {f"training.drop_{part}": 0.0 for part in ("points", "text", "counts")}
+    model, _ = fitted(tmp_path, fabric, **drops, **{"sampling.guidance": 1.0})
+    tile = TILES[0].crop(0, 0, 32, 32)
+    parts = {
+        "points": replace(from_instances(tile), mpp=0.5),
+        "caption": "words",
+        "counts": from_classes(tile.classes, len(tile.class_names)),
+    }
+    assert next(model.default_conditions(0)).given() >= set(parts)
+    assert generated(model, asked(**parts))
+    for name in ("points", "counts"):
+        with pytest.raises(UserError, match=rf"expected: +conditions with {name}"):
+            generated(model, asked(**{field: part for field, part in parts.items() if field != name}))
+    assert generated(model, asked(points=parts["points"], counts=parts["counts"])), "points make a sentence"
+
+
+def test_a_sentence_that_was_never_dropped_must_be_there(fabric: Fabric, tmp_path: Path) -> None:
+    model, _ = fitted(tmp_path, fabric, **{"training.drop_text": 0.0, "sampling.guided_by": ("points",)})
+    with pytest.raises(UserError, match=r"expected: +conditions with caption"):
+        generated(model, asked())
+
+
+def test_a_run_goes_on_with_its_own_text_encoder_alone(fabric: Fabric, tmp_path: Path) -> None:
+    _, run = fitted(tmp_path, fabric)
+    run.write_facts(run.read_facts() | {"text_digest": "0123456789abcdef"})
+    settings = CoSynSettings.model_validate(run.record.settings)
+    again = Run.create(run.folder, run.record, resume=True)
+    with pytest.raises(UserError, match="another text encoder"):
+        CoSyn.fit(TILES, settings, again, fabric)
+    assert run.read_facts()["text_digest"] == "0123456789abcdef"
+
+
 def test_another_text_encoder_is_refused(fabric: Fabric, tmp_path: Path) -> None:
     _, run = fitted(tmp_path, fabric)
     run.write_facts(run.read_facts() | {"text_digest": "0123456789abcdef"})
@@ -262,6 +299,10 @@ def test_another_text_encoder_is_refused(fabric: Fabric, tmp_path: Path) -> None
         ({"tile": 34}, "multiple of 4 px"),
         ({"without": ("points", "image")}, "without"),
         ({"sampling": {"steps": 2000}}, "1 to 1000"),
+        ({"training": {"drop_points": 0.0}}, "training.drop_points above 0"),
+        ({"training": {"drop_text": 1.5}}, "less than or equal to 1"),
+        ({"training": {"ema": 1.0}}, "less than 1"),
+        ({"sampling": {"threshold": 0.0}}, "greater than 0"),
         ({"network.blocks": (1,)}, "as many multipliers"),
         ({"network.width": 20}, "multiple of 8"),
         ({"text": "word"}, "did you mean 'words'"),

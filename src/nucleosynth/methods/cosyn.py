@@ -7,7 +7,8 @@ histopathology nuclei image-label pairs using a context-conditioned joint diffus
 image and label is GCDP (Park et al., ICCV 2023): preset "gcdp".
 
 Where this departs from the released code, each a setting: the exact posterior of the label, points that may be missing,
-one integer clock for all, at most 50 steps, what the condition alone decides computed once a sample.
+at most 50 steps. And: one integer clock for all, training windows under all eight symmetries of the square where they
+were flipped, what the condition alone decides computed once a sample.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -52,6 +53,8 @@ from nucleosynth.training.loop import train
 
 WINDOWS_KEY = 7
 """Beside (seed, k), for the window that a condition is taken from."""
+FIELDS = {"points": "points", "counts": "counts", "text": "caption"}
+"""Field of a Condition that gives each part."""
 PUBLISHED_TEXT = {"plip": (512, 77), "clip-text": (512, 77), "t5": (768, 256)}
 """Width and length of tokens, so that a network can be counted without the encoder's files."""
 
@@ -93,8 +96,15 @@ class CoSyn:
 
     @classmethod
     def fit(cls, samples: Sequence[Sample], settings: CoSynSettings, run: Run, fabric: Fabric) -> Self:
-        """Train on tiles, cut and resampled as the settings say; they stay in the run, for their layouts."""
+        """Train on tiles, cut and resampled as the settings say; they stay in the run, for their layouts.
+
+        Raises:
+            UserError: a run to go on with was begun with another text encoder.
+        """
         encoder = encoder_of(settings)
+        if encoder and run.checkpoint(cls.stages[0]).exists():
+            begun = CoSynFacts.model_validate(run.read_facts())
+            texts.check(encoder, begun.text, begun.text_digest)
         tiles = settings.resampled(samples)
         facts = CoSynFacts(
             **common(tiles),
@@ -135,7 +145,7 @@ class CoSyn:
     def default_conditions(self, seed: int, start: int = 0, size: tuple[int, int] | None = None) -> Iterator[Condition]:
         """The points of windows of the training tiles, drawn by (seed, k), and the sentence for them.
 
-        A network without points is given how many nuclei of each class the window has.
+        A network without points, or one that was always told counts, is given how many nuclei of each class it has.
         """
         height, width = size or self.size
         crops = Crops(self._tiles, max(height, width))
@@ -143,14 +153,15 @@ class CoSyn:
             window = crops.draw(generator_of(seed, k, WINDOWS_KEY)).crop(0, 0, height, width)
             counts = from_classes(window.classes, len(self.class_names))
             without = self.settings.without
+            counted = "counts" not in without and ("points" in without or "counts" in self.settings.never_dropped)
             yield Condition(
                 (height, width),
-                self.mpp,
+                window.mpp,
                 self.class_names,
                 tissue=window.tissue,
                 stain=window.stain,
                 points=None if "points" in without else from_instances(window),
-                counts=counts if "points" in without and "counts" not in without else None,
+                counts=counts if counted else None,
                 caption=None if "text" in without else captions.of_sample(window),
             )
 
@@ -160,9 +171,10 @@ class CoSyn:
         """One sample a condition, in order (see methods.method.Method.generate).
 
         Raises:
-            UserError: a condition gives what the network was built without.
+            UserError: a condition gives what the network was built without, or classes that training never saw, or
+                lacks what was never dropped in training.
         """
-        asked, make = map(self._checked, conditions), partial(self._make, seed=seed)
+        asked, make = self.facts.known(map(self._checked, conditions)), partial(self._make, seed=seed)
         return in_order(asked, make, self.settings, count=count, start=start, batch=batch)
 
     @classmethod
@@ -186,8 +198,16 @@ class CoSyn:
 
     def _checked(self, asked: Condition) -> Condition:
         """The condition, if the network can follow it."""
-        missing = {"points": "points", "counts": "counts", "text": "caption"}
-        for part, field in missing.items():
+        text = captions.of_condition(asked, self.facts.tissue, self.facts.stain)
+        given = asked.given() | ({"caption"} if text else set())
+        for part, field in FIELDS.items():
+            if part in self.settings.never_dropped and field not in given:
+                raise UserError(
+                    f"a model that never went without {part}",
+                    expected=f"conditions with {field}",
+                    got=f"condition {asked.name!r} without",
+                    mend=f"give {field}, or train with --set training.drop_{part}=0.1",
+                )
             if part in self.settings.without and field in asked.given():
                 raise UserError(
                     f"a model without {part}",

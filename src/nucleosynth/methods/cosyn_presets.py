@@ -32,10 +32,25 @@ class CoSynSettings(TileSettings):
 
     @model_validator(mode="after")
     def _can_be_sampled(self) -> Self:
-        """A path takes each clock once."""
+        """A path takes each clock once, and guidance starts from what the network knows: a part that was dropped."""
         if not 1 <= self.sampling.steps <= self.diffusion.steps:
             raise ValueError(f"1 to {self.diffusion.steps} steps of sampling (sampling.steps is {self.sampling.steps})")
+        guides = self.effective_sampling
+        for part in guides.guided_by if guides.guidance != 1 else ():
+            if part in self.never_dropped:
+                raise ValueError(f"training.drop_{part} above 0 where sampling is guided by {part} (it is 0)")
         return self
+
+    @property
+    def never_dropped(self) -> tuple[Part, ...]:
+        """Conditions that the network was always told, so that it knows nothing of their absence."""
+        training = self.training
+        drops: dict[Part, float] = {
+            "points": training.drop_points,
+            "text": training.drop_text,
+            "counts": training.drop_counts,
+        }
+        return tuple(part for part, drop in drops.items() if not drop and part not in self.without)
 
     @property
     def stride(self) -> int:

@@ -85,7 +85,7 @@ PRESETS = {
     "paper": DiffMixSettings(
         tile=256,
         mpp=0.25,
-        perturbation=PerturbationSettings(ratio=2.3),
+        perturbation=PerturbationSettings(ratio=2.3, added=0),
         begin=0.55,
         network=PAPER,
         denoising=PUBLISHED,
@@ -207,9 +207,13 @@ class DiffMix:
     def generate(
         self, conditions: Iterator[Condition], seed: int, *, count: int, start: int = 0, batch: int = 16
     ) -> Iterator[Sample]:
-        """One sample a condition, in order (see methods.method.Method.generate)."""
+        """One sample a condition, in order (see methods.method.Method.generate).
+
+        Raises:
+            UserError: a condition without instances, or with classes that training never saw.
+        """
         make = partial(self._make, seed=seed)
-        return in_order(conditions, make, self.settings, count=count, start=start, batch=batch)
+        return in_order(self.facts.known(conditions), make, self.settings, count=count, start=start, batch=batch)
 
     @classmethod
     def cost(cls, settings: DiffMixSettings, size: int, classes: int) -> list[StageCost]:

@@ -16,6 +16,7 @@ from typing import ClassVar, Literal, Self
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from pydantic import Field
 from torch import Tensor
 
 from nucleosynth.conditions import counts as counting
@@ -56,22 +57,22 @@ class SamplingSettings(Settings):
 
     sampler: Literal["euler", "heun", "multistep"] = "multistep"
     """See diffusion.samplers."""
-    steps: int = 16
+    steps: int = Field(16, ge=1)
     """Steps for a pair from nothing or from points, and for a label from an image: unguided."""
-    shift: float = 8.0
+    shift: float = Field(8.0, gt=0)
     """Steps are smaller near the noise, where layout and colour are settled (diffusion.flow.shifted); 1 = even."""
-    history: float = 0.75
+    history: float = Field(0.75, ge=0)
     """Guidance of pairs against the last step's prediction (diffusion.prediction.history_guided); 0 = none."""
-    guided_steps: int = 8
+    guided_steps: int = Field(8, ge=1)
     """Steps for an image from a label: guided by the label's clock at 1 against 0."""
-    guidance: float = 1.5
+    guidance: float = Field(1.5, ge=0)
     """Scale of that guidance; 1 = none."""
 
 
 class JointFlowSettings(TileSettings):
     """Everything that a run of JointFlow is decided by."""
 
-    splat_px: float = 1.5
+    splat_px: float = Field(1.5, gt=0)
     """Standard deviation of a point's Gaussian."""
     network: UNetSettings = UNetSettings()
     training: TrainingSettings = TrainingSettings()
@@ -110,7 +111,7 @@ class JointFlowFacts(Facts):
     colours: Colours
     """Mean and spread of the image channels."""
     counts: tuple[tuple[int, ...], ...]
-    """Nuclei of each class in some training crops."""
+    """Nuclei of each class, then of unknown type, in some training crops."""
 
 
 class JointFlow:
@@ -173,7 +174,7 @@ class JointFlow:
         for k in naturals(start):
             drawn = generator_of(seed, k, COUNTS_KEY).integers(len(self.facts.counts))
             counts = np.array(self.facts.counts[drawn]) if size in (None, self.size) else None
-            yield Condition(size or self.size, self.mpp, self.class_names, counts=counts)
+            yield Condition(size or self.size, self.facts.mpp, self.class_names, counts=counts)
 
     def generate(
         self, conditions: Iterator[Condition], seed: int, *, count: int, start: int = 0, batch: int = 16

@@ -3,15 +3,18 @@
 Two diffusions, each with its own checkpoint: one makes nuclei from nothing, as a structure (foreground and two vector
 maps) that is read as instances; the other paints an image for them. Given labels are painted as they are.
 
-Where this departs from the released code: vectors are exact under flips, so that one reading of a structure does and
-not eight (the search is an option); classes, where several occur, are a one-hot code in place of the foreground; paths
-take 50 steps where they took 1000; the painter is guided against a condition that says it is absent, not against an
-empty tile; averaged weights generate.
+Where this departs from the released code: training windows lie anywhere, under all eight symmetries of the square,
+where 49 patches were cut from a tile at a stride of 128 px and flipped; vectors are exact under flips, so that one
+reading of a structure does and not eight (the search is an option); classes, where several occur, are a one-hot code in
+place of the foreground; paths take 50 steps where they took 1000; the painter is guided against a condition that a
+channel of its own says is absent, not against an empty tile; the weights of the painter decay as those of the first
+network; averaged weights generate.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import count as naturals
+from math import lcm
 from typing import ClassVar, Literal, Self
 
 import numpy as np
@@ -24,7 +27,6 @@ from nucleosynth.conditions.structure_coding import Channels, StructureCoding, V
 from nucleosynth.config import Settings
 from nucleosynth.data.crops import Crops
 from nucleosynth.data.tiles import resize_label
-from nucleosynth.errors import UserError
 from nucleosynth.methods.batches import Group, Slot, SlotNoise, in_order, own_size, padded
 from nucleosynth.methods.facts import Facts
 from nucleosynth.methods.painting import Batch, label_of, network_image, rgb
@@ -67,6 +69,8 @@ class NuDiffSettings(TileSettings):
     """8 = read a structure under all signs and axes of its vectors and keep most nuclei, as released."""
     smallest_um2: float = Field(2.0, ge=0)
     """Made nuclei below this are dropped."""
+    vectors_from_um2: float = Field(0.0, ge=0)
+    """Nuclei below this have no vectors, with coding "hv"; 1.875 (30 px) as released."""
     painted_from: Literal["nuclei", "structure"] = "nuclei"
     """Whether the painter is given the structure of the nuclei that were read, or the one that was sampled."""
     structure_share: float = Field(0.4, gt=0, lt=1)
@@ -76,8 +80,8 @@ class NuDiffSettings(TileSettings):
 
     @property
     def stride(self) -> int:
-        """The larger of both networks': each is a power of two times a patch of 1, 2 or 4."""
-        return max(self.structure.network.stride, self.image.network.stride)
+        """Sides that both networks can halve."""
+        return lcm(self.structure.network.stride, self.image.network.stride)
 
     @model_validator(mode="after")
     def _can_be_read(self) -> Self:
@@ -108,6 +112,8 @@ PRESETS = {
         mpp=0.25,
         coding="hv",
         smallest_um2=0.625,
+        vectors_from_um2=1.875,
+        painted_from="structure",
         structure=StructureSettings(
             network=adm.PAPER,
             denoising=PUBLISHED,
@@ -147,7 +153,7 @@ class NuDiff:
         fabric: Fabric,
     ) -> None:
         self.settings, self.facts, self.class_names, self.origin = settings, facts, class_names, origin
-        self.coding = coding_of(settings, facts.slots)
+        self.coding = coding_of(settings, facts.slots, facts.mpp)
         self._structures, self._painter, self._fabric = structures.eval(), painter.eval(), fabric
         self.size, self.mpp = settings.size, settings.mpp
 
@@ -159,11 +165,9 @@ class NuDiff:
             UserError: the tiles have no nuclei, or their resolution is unknown and one is asked for.
         """
         tiles = settings.resampled(samples)
-        if not any(len(tile.classes) for tile in tiles):
-            raise UserError("no nuclei to learn from", expected="labelled tiles", got=f"{len(tiles)} tiles without")
         facts, seed = Facts.of(tiles), run.record.seed
         run.write_facts(facts.model_dump())
-        coding = coding_of(settings, facts.slots)
+        coding = coding_of(settings, facts.slots, facts.mpp)
         torch.manual_seed(seed_of(seed))
         first = StructureStage(STRUCTURE, settings.structure, coding.channels)
         second = MaskToImageStage(IMAGE, settings.image, coding.channels)
@@ -197,18 +201,22 @@ class NuDiff:
     def default_conditions(self, seed: int, start: int = 0, size: tuple[int, int] | None = None) -> Iterator[Condition]:
         """Nothing is asked but a size: nuclei and image are made."""
         for _ in naturals(start):
-            yield Condition(size or self.size, self.mpp, self.class_names)
+            yield Condition(size or self.size, self.facts.mpp, self.class_names)
 
     def generate(
         self, conditions: Iterator[Condition], seed: int, *, count: int, start: int = 0, batch: int = 16
     ) -> Iterator[Sample]:
-        """One sample a condition, in order (see methods.method.Method.generate)."""
+        """One sample a condition, in order (see methods.method.Method.generate).
+
+        Raises:
+            UserError: a condition with classes that training never saw.
+        """
         make = partial(self._make, seed=seed)
-        return in_order(conditions, make, self.settings, count=count, start=start, batch=batch)
+        return in_order(self.facts.known(conditions), make, self.settings, count=count, start=start, batch=batch)
 
     def structures(self, count: int) -> list[Sample]:
         """What the first pairs of seed 0 are painted from: samples with a picture of the structure for an image."""
-        asked = Condition(self.size, self.mpp, self.class_names)
+        asked = Condition(self.size, self.facts.mpp, self.class_names)
         slots = tuple(Slot(k, k, asked) for k in range(count))
         maps = self._draw(Group(slots, count, self.size, frozenset()), 0)
         return [
@@ -302,6 +310,13 @@ class _Windows:
         return [self._crops.draw(generator) for _ in range(training.batch)]
 
 
-def coding_of(settings: NuDiffSettings, slots: Slots) -> StructureCoding:
-    """The coding that some settings ask for."""
-    return StructureCoding(slots, settings.coding, settings.mpp, settings.hypotheses, settings.smallest_um2)
+def coding_of(settings: NuDiffSettings, slots: Slots, mpp: float | None = None) -> StructureCoding:
+    """The coding that some settings ask for; mpp: of the tiles, where the settings state none."""
+    return StructureCoding(
+        slots,
+        settings.coding,
+        settings.mpp or mpp,
+        settings.hypotheses,
+        settings.smallest_um2,
+        settings.vectors_from_um2,
+    )

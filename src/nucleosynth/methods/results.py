@@ -47,7 +47,7 @@ def sample_of(
         class_names=maker.class_names,
         class_scheme=maker.origin.class_scheme,
         source=condition.source if given else maker.origin.source,
-        mpp=condition.mpp if condition.mpp is not None else maker.mpp,
+        mpp=next((mpp for mpp in (condition.mpp, maker.mpp, maker.facts.mpp) if mpp is not None), None),
         tissue=condition.tissue or maker.facts.tissue,
         stain=condition.stain or maker.facts.stain,
         caption=caption,

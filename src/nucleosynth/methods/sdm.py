@@ -144,6 +144,8 @@ class SDM:
                 window.size,
                 window.mpp,
                 self.class_names,
+                window.tissue,
+                window.stain,
                 instances=window.instances,
                 classes=window.classes,
                 source=window.source,
@@ -156,10 +158,10 @@ class SDM:
         """One sample a condition, in order (see methods.method.Method.generate).
 
         Raises:
-            UserError: a condition without instances.
+            UserError: a condition without instances, or with classes that training never saw.
         """
         make = partial(self._make, seed=seed)
-        return in_order(conditions, make, self.settings, count=count, start=start, batch=batch)
+        return in_order(self.facts.known(conditions), make, self.settings, count=count, start=start, batch=batch)
 
     @classmethod
     def cost(cls, settings: SDMSettings, size: int, classes: int) -> list[StageCost]:

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from nucleosynth.config import Settings
 from nucleosynth.data.tiles import resample
+from nucleosynth.errors import UserError
 from nucleosynth.sample import Sample
 
 
@@ -39,9 +40,27 @@ class TileSettings(Settings):
         return self
 
     def resampled(self, samples: Sequence[Sample]) -> list[Sample]:
-        """The samples at the method's resolution.
+        """The training tiles at the method's resolution.
 
         Raises:
-            UserError: one is asked for and theirs is unknown.
+            UserError: one is asked for and theirs is unknown, or none is and theirs differ; or they show no nucleus.
         """
-        return [sample if self.mpp is None else resample(sample, self.mpp) for sample in samples]
+        if not any(len(sample.classes) for sample in samples):
+            raise UserError(
+                "no nuclei to learn from",
+                expected="labelled tiles",
+                got=f"{len(samples)} tiles without a nucleus",
+                mend="train on tiles with nuclei",
+            )
+        if self.mpp is not None:
+            return [resample(sample, self.mpp) for sample in samples]
+        found = sorted({str(sample.mpp or "unknown") for sample in samples})
+        if len(found) > 1:
+            raise UserError(
+                "tiles of several resolutions",
+                expected="one, as the method has none of its own",
+                got=f"{', '.join(found)} um per px",
+                where="mpp",
+                mend=f"state the one to train at, as --set mpp={found[0]}",
+            )
+        return list(samples)
