@@ -20,20 +20,24 @@ from itertools import count as naturals
 import numpy as np
 import torch
 
-from nucleosynth.config import Settings
 from nucleosynth.methods.batches import SlotNoise, aligned
 from nucleosynth.methods.facts import Facts, common
 from nucleosynth.methods.provenance import Origin
 from nucleosynth.methods.results import sample_of
+from nucleosynth.methods.tiles import TileSettings
 from nucleosynth.nets.count import StageCost
 from nucleosynth.sample import Condition
 from nucleosynth.training import checkpoint
 from nucleosynth.training.loop import train
 
 
-class Plain(Settings):
+class Plain(TileSettings):
     tile: int = 32
     rate: float = 0.1
+
+    @property
+    def stride(self):
+        return 1
 
 
 class Stage:

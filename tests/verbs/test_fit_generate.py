@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 
 import nucleosynth
+from nucleosynth import catalog
 from nucleosynth.cli import main
 from nucleosynth.data.reader import read
 from nucleosynth.errors import MachineError, UserError
 from nucleosynth.methods.jointflow import JointFlow
 from nucleosynth.run import Run
 from nucleosynth.sample import Sample
+from nucleosynth.verbs.cost import _flop
 
 MICRO = (
     "tile=32",
@@ -130,6 +132,7 @@ REFUSED = {
     "nothing to resume": ([*FIT, "--steps", "1", "--resume"], "nothing to resume"),
     "no run": (["generate", "R", "--n", "4", "--out", "O"], "nucleosynth fit METHOD --data DATA --run R"),
     "unknown config": (["fit", "--config", "absent.toml", "--run", "R"], "absent.toml"),
+    "a preset as a method": (["cost", "gcdp"], "mend:     cosyn --preset gcdp"),
     "no such cost": (["cost", "jointflo"], "did you mean 'jointflow'"),
 }
 
@@ -186,5 +189,26 @@ def test_cost_of_a_run_and_of_a_preset(run: Path, tmp_path: Path) -> None:
         sum(stage["gflop_once"] + stage["gflop_cached"] * stage["evaluations"] for stage in found["stages"])
     )
     assert (tmp_path / "cost.json").is_file()
-    own = nucleosynth.cost(str(run), size=64)
+    own = nucleosynth.cost(str(run))
     assert own["stages"][0]["parameters"] < found["stages"][0]["parameters"]
+    assert (own["size"], nucleosynth.cost(str(run), size=64)["size"]) == (32, 64)
+
+
+def test_cost_counts_the_preset_s_own_tile_in_units_that_can_be_read(capsys: pytest.CaptureFixture[str]) -> None:
+    assert nucleosynth.cost("jointflow")["size"] == 64
+    assert "64^2, 5 classes" in capsys.readouterr().out
+    assert [_flop(number) for number in (0.5, 999.94, 98213.4, 2.5e6)] == [
+        "0.500 GFLOP",
+        "999.9 GFLOP",
+        "98.2 TFLOP",
+        "2.500 PFLOP",
+    ]
+
+
+@pytest.mark.parametrize("entry", catalog.CATALOG["method"], ids=lambda entry: entry.name)
+def test_a_size_that_a_network_cannot_halve_is_refused(entry: catalog.Entry) -> None:
+    stride = entry.load().presets["base"].stride
+    with pytest.raises(UserError, match=rf"multiple of {stride} px(.|\n)*--size {2 * stride},"):
+        nucleosynth.cost(entry.name, preset="base", size=2 * stride + 1)
+    with pytest.raises(UserError, match="multiple of"):
+        nucleosynth.cost(entry.name, preset="base", size=0)

@@ -11,11 +11,20 @@ from nucleosynth import catalog
 from nucleosynth.config import preset as preset_of
 from nucleosynth.errors import UserError
 from nucleosynth.run import Run, write_whole
+from nucleosynth.verbs.fit import method_named
 from nucleosynth.verbs.options import Method
+
+LEAST_PX = 8
+UNITS = ((1e9, "EFLOP"), (1e6, "PFLOP"), (1e3, "TFLOP"))
 
 
 def cost(
-    method: Method, *, preset: str = "tiny", size: int = 256, classes: int | None = None, json: Path | None = None
+    method: Method,
+    *,
+    preset: str = "tiny",
+    size: int | None = None,
+    classes: int | None = None,
+    json: Path | None = None,
 ) -> dict[str, Any]:
     """Count what one pair costs: 1 multiply-add = 2 FLOP, a guided step is two evaluations, training apart.
 
@@ -26,26 +35,26 @@ def cost(
     Args:
         method: a method (names are in `nucleosynth list`), or a run folder, whose settings and classes then count.
         preset: named settings of the method.
-        size: side of the pair in px.
+        size: side of the pair in px; that of the preset's or the run's own tile unless given.
         classes: number of classes; as many as the method was published with unless given.
         json: write the numbers to this file.
 
     Raises:
         UserError: an unknown name, or a size that the network cannot take.
     """
-    if size < 8 or (classes is not None and classes < 1):
-        raise UserError(
-            "nothing to count", expected="a size of at least 8 px and at least 1 class", got=f"{size} px, {classes}"
-        )
+    if classes is not None and classes < 1:
+        raise UserError("nothing to count", expected="at least 1 class", got=str(classes), where="--classes")
     if Path(method).is_dir():
         record = Run.open(method).record
         kind = catalog.load("method", record.method)
         settings = type(kind.presets["tiny"]).model_validate(record.settings)
         classes = len(record.class_names)
     else:
-        kind = catalog.load("method", method)
+        kind = method_named(method)
         settings = preset_of(kind.presets, preset)
         classes = kind.published_classes if classes is None else classes
+    size = settings.tile if size is None else size
+    _check_size(size, settings.stride)
     stages = kind.cost(settings, size, classes)
     found = {
         "method": kind.name,
@@ -60,12 +69,39 @@ def cost(
     return found
 
 
+def _check_size(size: int, stride: int) -> None:
+    """Refuse a side that the network cannot halve as often as it does."""
+    least = -(-LEAST_PX // stride) * stride
+    if size % stride or size < least:
+        near = max(round(size / stride) * stride, least)
+        raise UserError(
+            "a size that the network cannot take",
+            expected=f"a multiple of {stride} px, as the network halves it, from {least} px",
+            got=f"{size} px",
+            where="--size",
+            mend=f"take --size {near}, or leave it out for the tile of the settings",
+        )
+
+
 def _print(found: dict[str, Any]) -> None:
-    table = Table("stage", "parameters", "GFLOP an evaluation", "once a sample", "after that", "evaluations", box=None)
+    table = Table("stage", "parameters", "an evaluation", "once a sample", "after that", "evaluations", box=None)
     for stage in found["stages"]:
         numbers = (stage[f"gflop_{name}"] for name in ("per_evaluation", "once", "cached"))
-        cells = (stage["name"], f"{stage['parameters'] / 1e6:.2f} M", *(f"{number:.3f}" for number in numbers))
-        table.add_row(*cells, str(stage["evaluations"]))
+        table.add_row(
+            stage["name"], f"{stage['parameters'] / 1e6:.2f} M", *map(_flop, numbers), str(stage["evaluations"])
+        )
     console = Console(highlight=False)
     console.print(table)
-    console.print(f"a pair of {found['size']}^2, {found['classes']} classes: {found['gflop_per_pair']:.1f} GFLOP")
+    console.print(f"a pair of {found['size']}^2, {found['classes']} classes: {_flop(found['gflop_per_pair'])}")
+
+
+def _flop(gflop: float) -> str:
+    """Three digits or more, in the largest unit that makes it 1 or more.
+
+    Example:
+        >>> _flop(98213.4), _flop(0.5)
+        ('98.2 TFLOP', '0.500 GFLOP')
+    """
+    factor, unit = next(((factor, unit) for factor, unit in UNITS if gflop >= factor), (1.0, "GFLOP"))
+    number = gflop / factor
+    return f"{number:.{1 if number >= 10 else 3}f} {unit}"
