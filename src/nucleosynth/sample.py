@@ -134,7 +134,8 @@ class Sample:
     "points" (then `points` holds them) or "derived" (masks grown from points: never a judge's truth unsaid).
     class_scheme: what was merged into these classes, as a text ("" = nothing: the classes are the data set's own).
     quality: what is known of how good the tile is; "repairs" counts what reading it had to mend.
-    provenance: {"kind": "real"} or {"kind": "synthetic", generator, checkpoint, seed, k, condition, training_sources}.
+    provenance: {"kind": "real"} or {"kind": "synthetic", generator, preset, without (parts left out, if any),
+    checkpoint, seed, k, condition, training_sources}.
 
     Raises:
         UserError: a field is of the wrong shape, type or range, or two fields contradict each other.

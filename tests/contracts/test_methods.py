@@ -168,6 +168,7 @@ def test_valid_samples_with_their_provenance(method: Method, run: Run, kind: Any
         assert (story["kind"], story["generator"], story["seed"], story["k"]) == ("synthetic", kind.name, 1, k)
         sources = {(entry["source"], entry["licence"]) for entry in story["training_sources"]}
         assert sources == {(entry.source, entry.licence) for entry in run.record.training_sources}
+        assert (story["preset"], "without" in story) == ("tiny", False)
         assert sample.class_names == run.record.class_names
         assert sample.mpp == method.mpp
 
@@ -286,7 +287,7 @@ def test_a_given_side_is_kept(method: Method, kind: Any, tiles: list[Sample], si
     if side not in kind.takes:
         pytest.skip(f"{kind.name} does not take {side}")
     tile = tiles[0].crop(0, 0, 50, 41)
-    asked = Condition(tile.size, 0.25, tile.class_names, name="given", source=tile.source, licence=tile.licence)
+    asked = Condition(tile.size, 0.25, tile.class_names, name="given", source=tile.source, licence="its own")
     give = {
         "points": {"points": replace(from_instances(tile), mpp=0.25)},
         "counts": {"counts": from_classes(tile.classes, len(tile.class_names))},
@@ -299,6 +300,8 @@ def test_a_given_side_is_kept(method: Method, kind: Any, tiles: list[Sample], si
     if side == "instances":
         np.testing.assert_array_equal(found.instances, tile.instances)
         np.testing.assert_array_equal(found.classes, tile.classes)
+    licences = {"its own"} if side == "image" else {"its own", tile.licence}
+    assert set(found.licence.split("; ")) == licences
     if side == "image":
         np.testing.assert_array_equal(found.image, tile.image)
         assert found.source == tile.source
@@ -309,7 +312,16 @@ def test_default_conditions_start_anywhere_and_at_any_size(method: Method) -> No
     for first, second in zip(whole[4:], rest, strict=True):
         assert first.given() == second.given()
         np.testing.assert_array_equal(first.counts, second.counts)
-    assert next(method.default_conditions(3, size=(48, 80))).size == (48, 80)
+    assert next(method.default_conditions(3, size=(48, 64))).size == (48, 64)
+
+
+def test_a_size_above_all_that_it_draws_from_is_refused_at_once(method: Method) -> None:
+    found: object = "made"
+    try:
+        conditions = method.default_conditions(3, size=(48, 80))
+    except UserError as error:
+        found = str(error)
+    assert next(conditions).size == (48, 80) if found == "made" else "at most 64 px" in str(found)
 
 
 def test_its_cost_is_counted(kind: Any) -> None:

@@ -146,11 +146,12 @@ def test_a_sample_has_the_label_and_tells_what_was_changed(method: DiffMix) -> N
         np.testing.assert_array_equal(sample.classes, condition.classes)
         story = sample.provenance
         assert json.loads(json.dumps(story["perturbation"])) == condition.record
-        assert story["condition"]["source"] == condition.source
+        assert (story["condition"]["source"], story["condition"]["given"][0]) == (condition.source, "begin")
         assert sample.source.startswith("synthetic/diffmix-")
         assert np.any(sample.image != condition.begin)
     (painted,) = made(method, [plain(conditions[0])])
     assert "perturbation" not in painted.provenance
+    assert "begin" not in painted.provenance["condition"]["given"]
 
 
 def test_painting_begins_from_the_image_part_of_the_way(method: DiffMix, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,10 +89,10 @@ def test_default_labels_are_windows_of_the_training_tiles(trained: tuple[SDM, Ru
 
 
 def test_labels_of_other_sizes_are_drawn_too(trained: tuple[SDM, Run]) -> None:
-    condition = next(trained[0].default_conditions(4, size=(24, 80)))
+    condition = next(trained[0].default_conditions(4, size=(24, 48)))
     assert condition.instances is not None
-    assert condition.instances.shape == (24, 80)
-    assert painted(trained[0], condition).size == (24, 80)
+    assert condition.instances.shape == (24, 48)
+    assert painted(trained[0], condition).size == (24, 48)
 
 
 def test_a_loaded_run_paints_as_the_fitted_one(trained: tuple[SDM, Run], fabric: Fabric) -> None:
@@ -149,3 +149,11 @@ def test_default_paths_are_short(name: str) -> None:
     sampling = PRESETS[name].sampling
     assert evaluations(sampling.sampler, sampling.steps) <= 50
     assert sampling.guidance == 1.5
+
+
+def test_an_image_that_painting_did_not_begin_from_is_not_told(trained: tuple[SDM, Run], tiles: list[Sample]) -> None:
+    method, tile = trained[0], tiles[0]
+    asked = Condition(tile.size, tile.mpp, tile.class_names, instances=tile.instances, classes=tile.classes)
+    found = painted(method, replace(asked, begin=tile.image, licence="MIT; CC0-1.0"))
+    assert found.provenance["condition"]["given"] == ["instances"]
+    assert found.licence == "CC0-1.0; MIT"

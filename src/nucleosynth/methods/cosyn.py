@@ -37,7 +37,7 @@ from nucleosynth.errors import UserError
 from nucleosynth.methods.batches import Group, Slot, SlotNoise, in_order, own_size
 from nucleosynth.methods.cosyn_presets import PRESETS, CoSynSettings
 from nucleosynth.methods.facts import Facts, common
-from nucleosynth.methods.kept import keep, kept
+from nucleosynth.methods.kept import keep, kept, kept_windows
 from nucleosynth.methods.painting import network_image, rgb
 from nucleosynth.methods.provenance import Origin
 from nucleosynth.methods.results import sample_of
@@ -101,7 +101,7 @@ class CoSyn:
         Raises:
             UserError: a run to go on with was begun with another text encoder.
         """
-        encoder = encoder_of(settings)
+        encoder = settings.encoder()
         if encoder and run.checkpoint(cls.stages[0]).exists():
             begun = CoSynFacts.model_validate(run.read_facts())
             texts.check(encoder, begun.text, begun.text_digest)
@@ -134,7 +134,7 @@ class CoSyn:
         """The trained network of a run folder: its moving average."""
         settings = CoSynSettings.model_validate(run.record.settings)
         facts = CoSynFacts.model_validate(run.read_facts())
-        encoder = encoder_of(settings)
+        encoder = settings.encoder()
         if encoder:
             texts.check(encoder, facts.text, facts.text_digest)
         stage = stage_of(settings, JointCoding(facts.slots), encoder)
@@ -146,15 +146,18 @@ class CoSyn:
         """The points of windows of the training tiles, drawn by (seed, k), and the sentence for them.
 
         A network without points, or one that was always told counts, is given how many nuclei of each class it has.
+
+        Raises:
+            UserError: a size above those of training and of every training tile.
         """
         height, width = size or self.size
-        crops = Crops(self._tiles, max(height, width))
-        for k in naturals(start):
+        crops, without = kept_windows(self._tiles, (height, width), self.size), self.settings.without
+        counted = "counts" not in without and ("points" in without or "counts" in self.settings.never_dropped)
+
+        def layout(k: int) -> Condition:
             window = crops.draw(generator_of(seed, k, WINDOWS_KEY)).crop(0, 0, height, width)
             counts = from_classes(window.classes, len(self.class_names))
-            without = self.settings.without
-            counted = "counts" not in without and ("points" in without or "counts" in self.settings.never_dropped)
-            yield Condition(
+            return Condition(
                 (height, width),
                 window.mpp,
                 self.class_names,
@@ -164,6 +167,8 @@ class CoSyn:
                 counts=counts if counted else None,
                 caption=None if "text" in without else captions.of_sample(window),
             )
+
+        return map(layout, naturals(start))
 
     def generate(
         self, conditions: Iterator[Condition], seed: int, *, count: int, start: int = 0, batch: int = 16
@@ -287,11 +292,6 @@ class CoSyn:
         layout = None if points is None else resize_points(points, (height, width), self.mpp)
         instances, classes = self.coding.read(cut["label"].astype(np.uint8), cut.get("distance"), layout)
         return sample_of(self, slot, seed, image[:height, :width], instances, classes, sentence or "")
-
-
-def encoder_of(settings: CoSynSettings) -> TextEncoder | None:
-    """The text encoder, unless the network is without text."""
-    return None if "text" in settings.without else texts.load(settings.text)
 
 
 def stage_of(settings: CoSynSettings, coding: JointCoding, encoder: TextEncoder | None) -> CoSynStage:

@@ -10,6 +10,8 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from nucleosynth.conditions.joint_coding import JointCoding
+from nucleosynth.encoders import text as texts
+from nucleosynth.encoders.text import TextEncoder
 from nucleosynth.methods.tiles import TileSettings
 from nucleosynth.nets.cosyn import CoSynNetSettings, TextShape
 from nucleosynth.nets.points import PointsSettings
@@ -40,6 +42,18 @@ class CoSynSettings(TileSettings):
             if part in self.never_dropped:
                 raise ValueError(f"training.drop_{part} above 0 where sampling is guided by {part} (it is 0)")
         return self
+
+    def check_files(self) -> None:
+        """Refuse a text encoder whose files are not there, are broken, or do not fit.
+
+        Raises:
+            UserError: see above.
+        """
+        self.encoder()
+
+    def encoder(self) -> TextEncoder | None:
+        """The text encoder, unless the network is without text."""
+        return None if "text" in self.without else texts.load(self.text)
 
     @property
     def never_dropped(self) -> tuple[Part, ...]:

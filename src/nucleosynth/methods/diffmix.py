@@ -29,7 +29,7 @@ from nucleosynth.layouts.donors import Donors
 from nucleosynth.layouts.perturbation import PerturbationSettings, perturbed, shares_of
 from nucleosynth.methods.batches import Group, Slot, SlotNoise, in_order, own_size, padded
 from nucleosynth.methods.facts import Facts
-from nucleosynth.methods.kept import keep, kept
+from nucleosynth.methods.kept import keep, kept, kept_windows
 from nucleosynth.methods.painting import Batch, label_maps, label_of, network_image, painter, rgb, training_batch
 from nucleosynth.methods.provenance import Origin
 from nucleosynth.methods.results import sample_of
@@ -119,7 +119,7 @@ class DiffMix:
 
     name: ClassVar[str] = "diffmix"
     needs: ClassVar[frozenset[str]] = frozenset()
-    takes: ClassVar[frozenset[str]] = frozenset({"instances"})
+    takes: ClassVar[frozenset[str]] = frozenset({"instances", "begin"})
     stages: ClassVar[tuple[str, ...]] = ("image",)
     presets: ClassVar[Mapping[str, Settings]] = PRESETS
     published_classes: ClassVar[int] = 4
@@ -179,19 +179,23 @@ class DiffMix:
         """Windows of the training tiles, perturbed: of each, and of what is done to it, (seed, k) decides.
 
         A window is drawn wider by the border that perturbation leaves alone, so that it has none left itself.
+
+        Raises:
+            UserError: a size above those of training and of every training tile.
         """
         height, width = size or self.size
         settings, sources = self.settings.perturbation, self._sources
         border = settings.px(settings.border_um, sources.tiles[0].mpp)
-        crops = Crops(sources.tiles, max(height, width) + 2 * border)
-        for k in naturals(start):
+        crops = kept_windows(sources.tiles, (height, width), self.size, border)
+
+        def label(k: int) -> Condition:
             generator = generator_of(seed, k, WINDOWS_KEY)
             window = crops.draw(generator)
             found, changes = perturbed(window, sources.donors, sources.shares, settings, generator)
             tile = found.crop(border, border, height, width)
             seen = (each.seen_from(border, border) for each in changes)
             shown = [asdict(each) for each in seen if each.x < width and each.y < height]
-            yield PerturbedLabel(
+            return PerturbedLabel(
                 (height, width),
                 tile.mpp,
                 self.class_names,
@@ -203,6 +207,8 @@ class DiffMix:
                 begin=tile.image,
                 record={"tile": tile.sample_id, "changes": shown},
             )
+
+        return map(label, naturals(start))
 
     def generate(
         self, conditions: Iterator[Condition], seed: int, *, count: int, start: int = 0, batch: int = 16

@@ -1,5 +1,6 @@
 """Where a synthetic sample comes from: enough to make it again, and to refuse it where it would be unfair."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,13 +19,24 @@ class Origin:
     """(source, licence) pairs."""
     class_scheme: str = ""
     """As `Sample.class_scheme` of the training tiles."""
+    preset: str = ""
+    """Of which its settings are."""
+    without: tuple[str, ...] = ()
+    """The parts that it was built without, of the preset and beyond it (`fit --without`)."""
 
     @classmethod
     def of(cls, run: Run) -> "Origin":
         """The origin of what a run's first stage makes."""
         paths = sorted((run.folder / "checkpoints").glob("*.safetensors"))
-        sources = tuple((entry.source, entry.licence) for entry in run.record.training_sources)
-        return cls(run.record.method, "-".join(fingerprint(path) for path in paths), sources, run.record.class_scheme)
+        record = run.record
+        return cls(
+            record.method,
+            "-".join(fingerprint(path) for path in paths),
+            tuple((entry.source, entry.licence) for entry in record.training_sources),
+            record.class_scheme,
+            record.preset,
+            tuple(record.settings.get("without", ())),
+        )
 
     @classmethod
     def in_training(cls, generator: str) -> "Origin":
@@ -39,17 +51,29 @@ class Origin:
     @property
     def licence(self) -> str:
         """Licences of the training tiles, which the synthetic tiles inherit."""
-        return "; ".join(sorted({licence for _, licence in self.training_sources})) or "unknown"
+        return _joined(licence for _, licence in self.training_sources) or "unknown"
 
-    def of_sample(self, seed: int, k: int, condition: Condition) -> dict[str, Any]:
-        """`Sample.provenance` of sample k."""
-        given = {"given": sorted(condition.given()), "name": condition.name, "source": condition.source}
+    def licence_beside(self, given: str) -> str:
+        """Licences of a tile that was made from something given under such licences ("" = under none)."""
+        return _joined([self.licence, given])
+
+    def of_sample(self, seed: int, k: int, condition: Condition, begun: bool = False) -> dict[str, Any]:
+        """`Sample.provenance` of sample k; begun: painting began from the condition's image (Condition.begin)."""
+        fields = sorted(condition.given() | ({"begin"} if begun else set()))
+        given = {"given": fields, "name": condition.name, "source": condition.source}
         return {
             "kind": "synthetic",
             "generator": self.generator,
+            "preset": self.preset,
+            **({"without": list(self.without)} if self.without else {}),
             "checkpoint": self.checkpoint,
             "seed": seed,
             "k": k,
             "condition": given,
             "training_sources": [{"source": source, "licence": licence} for source, licence in self.training_sources],
         }
+
+
+def _joined(licences: Iterable[str]) -> str:
+    """Licences, some of them joined already, each once."""
+    return "; ".join(sorted({each for licence in licences for each in licence.split("; ") if each}))

@@ -15,6 +15,8 @@ class Maker(Protocol):
     @property
     def name(self) -> str: ...
     @property
+    def takes(self) -> frozenset[str]: ...
+    @property
     def origin(self) -> Origin: ...
     @property
     def facts(self) -> Facts: ...
@@ -31,7 +33,7 @@ def sample_of(
 
     image (h w 3), instances (h w) with their classes: what was made, of the condition's size or at the method's
     resolution; whatever the condition gives itself is taken from there. A tile whose image was given stays its
-    source's, under its licence; any other is the generator's.
+    source's, under its licence; any other is the generator's, under the licences of both.
     """
     condition = slot.condition
     if condition.instances is not None and condition.classes is not None:
@@ -39,6 +41,7 @@ def sample_of(
     elif instances.shape != condition.size:
         instances, classes = resize_label(instances, classes, condition.size)
     given = condition.image is not None
+    begun = condition.begin is not None and "begin" in maker.takes
     return Sample(
         sample_id=condition.name or f"{maker.name}_{seed}_{slot.k:06d}",
         image=condition.image if condition.image is not None else resize_image(image, condition.size),
@@ -51,7 +54,7 @@ def sample_of(
         tissue=condition.tissue or maker.facts.tissue,
         stain=condition.stain or maker.facts.stain,
         caption=caption,
-        licence=condition.licence if given else maker.origin.licence,
+        licence=condition.licence if given else maker.origin.licence_beside(condition.licence),
         points=condition.points,
-        provenance=maker.origin.of_sample(seed, slot.k, condition),
+        provenance=maker.origin.of_sample(seed, slot.k, condition, begun),
     )

@@ -19,7 +19,7 @@ from nucleosynth.config import Settings
 from nucleosynth.data.crops import Crops
 from nucleosynth.methods.batches import Group, Slot, SlotNoise, in_order, own_size
 from nucleosynth.methods.facts import Facts
-from nucleosynth.methods.kept import keep, kept
+from nucleosynth.methods.kept import keep, kept, kept_windows
 from nucleosynth.methods.painting import Batch, label_maps, label_of, painter, rgb, training_batch
 from nucleosynth.methods.provenance import Origin
 from nucleosynth.methods.results import sample_of
@@ -135,12 +135,17 @@ class SDM:
         return cls(settings, facts, run.record.class_names, net, partial(kept, run), Origin.of(run), fabric)
 
     def default_conditions(self, seed: int, start: int = 0, size: tuple[int, int] | None = None) -> Iterator[Condition]:
-        """Labels of windows of the training tiles, drawn by (seed, k)."""
+        """Labels of windows of the training tiles, drawn by (seed, k).
+
+        Raises:
+            UserError: a size above those of training and of every training tile.
+        """
         height, width = size or self.size
-        windows = Crops(self._tiles(), max(height, width))
-        for k in naturals(start):
-            window = windows.draw(generator_of(seed, k, LABEL_KEY)).crop(0, 0, height, width)
-            yield Condition(
+        crops = kept_windows(self._tiles(), (height, width), self.size)
+
+        def label(k: int) -> Condition:
+            window = crops.draw(generator_of(seed, k, LABEL_KEY)).crop(0, 0, height, width)
+            return Condition(
                 window.size,
                 window.mpp,
                 self.class_names,
@@ -151,6 +156,8 @@ class SDM:
                 source=window.source,
                 licence=window.licence,
             )
+
+        return map(label, naturals(start))
 
     def generate(
         self, conditions: Iterator[Condition], seed: int, *, count: int, start: int = 0, batch: int = 16

@@ -25,6 +25,13 @@ class TileSettings(Settings):
     def stride(self) -> int:
         """Sides of what the networks take are multiples of this, px."""
 
+    def check_files(self) -> None:
+        """Refuse settings that need files which are not there, before any work.
+
+        Raises:
+            UserError: see above.
+        """
+
     @property
     def size(self) -> tuple[int, int]:
         """(h w) of a tile in px."""
