@@ -140,9 +140,10 @@ class Run:
             ) from error
 
     def forget(self) -> None:
-        """Take the record back of a run that was refused before it trained, so that the folder is free again."""
+        """Take back a run that was refused before it trained: its record, and its folder if nothing else is in it."""
         if not self.resume and {path.name for path in self.folder.iterdir()} <= {RECORD}:
             (self.folder / RECORD).unlink(missing_ok=True)
+            self.folder.rmdir()
 
     def checkpoint(self, stage: str) -> Path:
         """Where a stage's checkpoint lies (whether it exists or not)."""

@@ -1,5 +1,6 @@
 """`fit --without`, and `generate --caption` by itself and beside a given side."""
 
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from nucleosynth.data.reader import read
 from nucleosynth.errors import UserError
 from nucleosynth.run import Run
 from nucleosynth.verbs.fit import ablated, with_file
+
+fit_module = import_module("nucleosynth.verbs.fit")  # the package's own name `fit` is the verb
 
 DATA = "phantom:tiles=3&size=64&sources=3"
 MICRO = (
@@ -116,5 +119,58 @@ def test_a_method_without_text_refuses_a_caption(tmp_path: Path, capsys: pytest.
     micro = ("tile=32", "network.widths=[16]", "network.blocks=[1]", "network.attention=[false]", "training.batch=2")
     nucleosynth.fit("jointflow", data=DATA, run=tmp_path / "run", steps=1, set=(*micro, "sampling.steps=2"))
     assert main(["generate", str(tmp_path / "run"), "--out", str(tmp_path / "out"), "--caption", "a gland"]) == 2
-    assert "does not take a caption" in capsys.readouterr().err
+    assert "a method that does: cosyn" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--counts", DATA], "a model without counts"),
+        (["--labels", DATA], "a method that does: jointflow, nudiff, sdm, diffmix"),
+        (["--caption", " "], "an empty caption"),
+        (["--size", "80"], "at most 64 px"),
+    ],
+)
+def test_generate_refuses_before_it_writes_or_works(
+    run: Path, options: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["generate", str(run), "--out", str(tmp_path / "out"), "--n", "1", *options]) == 2
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_a_model_was_built_without_needs_no_checkpoint_to_be_refused(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_bytes((run / "run.json").read_bytes())
+    with pytest.raises(UserError, match="no --counts"):
+        nucleosynth.generate(tmp_path, out=tmp_path / "out", counts=DATA)
+
+
+def test_pairs_tell_which_parts_their_model_lacks(run: Path, tmp_path: Path) -> None:
+    (pair,) = read(str(nucleosynth.generate(run, out=tmp_path / "out", n=1, batch=1)))
+    assert (pair.provenance["preset"], pair.provenance["without"]) == ("tiny", ["distance", "counts"])
+
+
+ABSENT = "absent-owner/absent-model"
+
+
+def test_files_that_are_not_there_are_missed_before_the_tiles_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(fit_module, "training_tiles", lambda *_: pytest.fail("tiles are read"))
+    words = ["fit", "cosyn", "--data", DATA, "--run", str(tmp_path / "run"), "--set", f"text=t5:{ABSENT}"]
+    assert main(words) == 2
+    assert f"no files for t5:{ABSENT}" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_study_misses_a_recipe_s_files_before_it_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kind = catalog.load("method", "cosyn")
+    absent = kind.presets["gcdp"].model_copy(update={"text": f"t5:{ABSENT}"})
+    monkeypatch.setattr(kind, "presets", {**kind.presets, "gcdp": absent})
+    words = ["study", "--data", DATA, "--arm", "real", "--arm", "real+cosyn:gcdp", "--run", str(tmp_path / "study")]
+    assert main(words) == 2
+    assert f"no files for t5:{ABSENT}" in capsys.readouterr().err
+    assert not (tmp_path / "study").exists()

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from nucleosynth import catalog, config
-from nucleosynth.config import Settings
+from nucleosynth.config import S
 from nucleosynth.data.reader import read, resolve
 from nucleosynth.errors import UserError, unknown_name
 from nucleosynth.progress import say
@@ -72,6 +72,7 @@ def fit(
     chosen = options.get("preset") or "tiny"
     settings = resolve_settings(kind.presets, chosen, changes, str(config or "--set"))
     settings = ablated(kind.name, settings, options.get("without", ()))
+    settings.check_files()
     resolve(_needed(options, "data"))
     tiles = training_tiles(options["data"], options.get("split"), options.get("classes"))
     record = RunRecord(
@@ -151,7 +152,7 @@ def sources_of(tiles: Sequence[Sample]) -> tuple[TrainingSource, ...]:
     )
 
 
-def resolve_settings(presets: Mapping[str, Settings], preset: str, changes: Mapping[str, Any], where: str) -> Settings:
+def resolve_settings(presets: Mapping[str, S], preset: str, changes: Mapping[str, Any], where: str) -> S:
     """A preset with changes (see config.resolve)."""
     return config.resolve(config.preset(presets, preset), changes, where)
 
@@ -209,7 +210,7 @@ def method_named(name: str) -> Any:
     raise UserError(error.what, expected=error.expected, got=error.got, mend=mend)
 
 
-def ablated(method: str, settings: Settings, without: str | Sequence[str]) -> Settings:
+def ablated(method: str, settings: S, without: str | Sequence[str]) -> S:
     """Settings of a method without these parts either, beside those that they leave out already.
 
     Raises:

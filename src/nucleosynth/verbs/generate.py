@@ -1,6 +1,6 @@
 """`nucleosynth generate`: pairs from a trained method, or what is missing beside a given side."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import count as naturals
 from itertools import islice, repeat
@@ -25,6 +25,8 @@ SHEET = "_contact_sheet.png"
 SHOWN = 16
 SIDES = {"points": "points", "counts": "counts", "labels": "instances", "images": "image"}
 """Option -> the field of a Condition that it gives."""
+PARTS = {"points": "points", "counts": "counts", "text": "caption"}
+"""Part that a model may have been built without (`fit --without`) -> the option that it then does not take."""
 
 
 def generate(
@@ -59,7 +61,7 @@ def generate(
         batch: samples that go through the network together; other sizes give the same samples up to rounding.
         points: place nuclei where this data has them.
         counts: make as many nuclei of each class as each tile of this data has.
-        labels: paint an image for each label of this data; methods that can begin from the image that it has (diffmix).
+        labels: paint an image for each label of this data; diffmix begins from the image that the label has.
         images: find the nuclei of each image of this data.
         caption: make what this sentence says; beside a given side, or by itself.
         split: use only this split of the given data.
@@ -79,6 +81,7 @@ def generate(
     kind = catalog.load("method", opened.record.method)
     side = _one_side(asked, kind)
     _check_caption(caption, kind)
+    _check_parts([*asked, *(["caption"] if caption else [])], opened)
     if side:
         resolve(asked[side])
     model = _load(kind, opened, device, precision)
@@ -94,6 +97,7 @@ def generate(
 
     if n is None:
         n = sum(1 for _ in _given_once(side, _Asked(asked[side], split, classes), size, model)) if side else 16
+    stream = conditions()
     identity = {
         "method": kind.name,
         "checkpoint": model.origin.checkpoint,
@@ -107,7 +111,7 @@ def generate(
     with open_for_writing(out, identity | {"split": split, "classes": classes}, n, rows, overwrite) as store:
         _fill(
             store,
-            conditions,
+            stream,
             lambda stream, rows: model.generate(stream, seed, count=len(rows), start=rows.start, batch=batch),
         )
     write_contact_sheet(out / SHEET, list(islice(read(str(out)), SHOWN)), columns=4, cell_px=256)
@@ -117,11 +121,11 @@ def generate(
 
 def _fill(
     store: StoreWriter,
-    conditions: Callable[[], Iterator[Condition]],
+    stream: Iterator[Condition],
     make: Callable[[Iterator[Condition], range], Iterator[Sample]],
 ) -> None:
     """Make the missing shards in turn, from one pass over the conditions."""
-    stream, at, done = conditions(), 0, 0
+    at, done = 0, 0
     shards = store.missing()
     with progress("generate", sum(len(store.rows(shard)) for shard in shards)) as report:
         for shard in shards:
@@ -211,7 +215,10 @@ def _one_side(asked: dict[str, str], kind: Any) -> str | None:
         if SIDES[name] not in kind.takes:
             takes = ", ".join(f"--{option}" for option, field in SIDES.items() if field in kind.takes) or "none of them"
             raise UserError(
-                f"{kind.name} does not take {name}", expected=takes, got=f"--{name}", mend="take another method"
+                f"{kind.name} does not take {name}",
+                expected=takes,
+                got=f"--{name}",
+                mend=f"take a run of a method that does: {_takers(SIDES[name])}",
             )
     for option, field in SIDES.items():
         if field in kind.needs and option not in asked:
@@ -220,13 +227,34 @@ def _one_side(asked: dict[str, str], kind: Any) -> str | None:
 
 
 def _check_caption(caption: str | None, kind: Any) -> None:
+    if caption is not None and not caption.strip():
+        raise UserError("an empty caption", expected="a sentence", got=f"--caption {caption!r}", mend="leave it out")
     if caption and "caption" not in kind.takes:
         raise UserError(
             f"{kind.name} does not take a caption",
             expected="a method that is told text",
             got=f"--caption {caption!r}",
-            mend="leave it out, or take another method",
+            mend=f"leave it out, or take a run of a method that does: {_takers('caption')}",
         )
+
+
+def _takers(field: str) -> str:
+    """The methods that follow a field of a Condition."""
+    return ", ".join(entry.name for entry in catalog.CATALOG["method"] if field in entry.load().takes)
+
+
+def _check_parts(options: Sequence[str], run: Run) -> None:
+    """Refuse what a model was built without."""
+    for part in run.record.settings.get("without", ()):
+        option = PARTS.get(part)
+        if option in options:
+            raise UserError(
+                f"a model without {part}",
+                expected=f"no --{option}",
+                got=f"--{option}",
+                where=str(run.folder),
+                mend=f"leave it out, or train a model of {run.record.method} with {part}",
+            )
 
 
 def _load(kind: Any, run: Run, device: str, precision: str) -> Any:

@@ -94,6 +94,8 @@ def study(
         for each in makers(arms)
         if each.method
     }
+    for own in methods.values():
+        own.check_files()
     settings = config.preset(catalog.load("judge", "hovernet").presets, judge_preset, "--judge-preset")
     budget = Budget(steps=generator_steps, minutes=5.0 if minutes is None and generator_steps is None else minutes)
     material = _material(Source(data, test_data, split, folds, classes), tuple(fraction) or (1.0,), seed, arms)
