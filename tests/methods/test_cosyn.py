@@ -170,8 +170,8 @@ def test_default_conditions_are_layouts_of_the_training_tiles_with_their_sentenc
         assert condition.caption.startswith("high quality histopathology")
         named = {condition.class_names[kind - 1] for kind in condition.points.classes}
         assert all((name in condition.caption) == (name in named) for name in condition.class_names)
-    sizes = [next(model.default_conditions(4, size=size)).points.size for size in ((48, 80), (100, 20))]  # type: ignore[union-attr]
-    assert sizes == [(48, 80), (100, 20)]
+    sizes = [next(model.default_conditions(4, size=size)).points.size for size in ((48, 64), (60, 20))]  # type: ignore[union-attr]
+    assert sizes == [(48, 64), (60, 20)]
 
 
 @pytest.mark.parametrize(
