@@ -34,7 +34,7 @@ EXPECTED = {
     "score": "--aggregation",
     "compare": "REAL",
     "study": "--arm",
-    "cost": "[--preset",
+    "cost": "--classes",
 }
 
 
