@@ -131,7 +131,8 @@ def test_a_condition_holds_what_is_asked_and_needed_and_no_more() -> None:
     asked = condition_of(tile, "points", Drawer("points", "points caption counts"))
     assert asked.given() == {"points", "tissue", "stain", "caption", "counts"}
     assert asked.counts is not None
-    assert asked.counts.tolist() == [int((tile.classes == kind).sum()) for kind in range(1, len(CLASS_NAMES) + 1)]
+    kinds = (*range(1, len(CLASS_NAMES) + 1), 0)
+    assert asked.counts.tolist() == [int((tile.classes == kind).sum()) for kind in kinds]
 
 
 def test_panels_show_layers_reference_and_caption(tmp_path: Path) -> None:
