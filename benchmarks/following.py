@@ -11,18 +11,26 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import islice
-from unittest.mock import patch
+from typing import Any
 
 import numpy as np
 
 from nucleosynth.conditions.joint_coding import JointCoding
 from nucleosynth.methods.cosyn import CoSyn
 from nucleosynth.run import Run
-from nucleosynth.sample import Condition, Layout, Sample
+from nucleosynth.sample import Classes, Condition, Instances, Layout, Sample
 from nucleosynth.training.device import fabric_for
 
 SEED = 11
 Score = Callable[[Sample, Condition], tuple[float, int]]
+
+
+class Unaided(JointCoding):
+    """Reads nuclei without the points that they were made for."""
+
+    def read(self, label: Any, distance: Any = None, layout: Layout | None = None) -> tuple[Instances, Classes]:
+        """As its base does without points."""
+        return super().read(label, distance, None)
 
 
 def main(folder: str, count: int) -> None:
@@ -30,9 +38,8 @@ def main(folder: str, count: int) -> None:
     model = CoSyn.load(Run.open(folder), fabric_for())
     conditions = [replace(asked, counts=None) for asked in islice(model.default_conditions(SEED), count)]
     told = [replace(asked, caption=None) for asked in conditions]
-    read = JointCoding.read
-    with patch.object(JointCoding, "read", lambda coding, label, distance, _: read(coding, label, distance, None)):
-        samples = made(model, told)
+    model.coding = Unaided(model.coding.slots, model.coding.point_px)
+    samples = made(model, told)
     show("a nucleus under a point", hit, samples, told)
     show("one of its class", of_its_class, samples, told)
     told = [replace(asked, points=None) for asked in conditions]

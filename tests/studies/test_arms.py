@@ -97,6 +97,7 @@ def test_a_folder_may_have_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         (["real", "real@."], "no compute to compare with"),
         (["real", "real+jointflo"], "did you mean 'jointflow'"),
         (["real", "real+no/such/folder"], "unknown method or store"),
+        (["real", "real+gcdp"], "name its method too: real\\+cosyn:gcdp"),
     ],
 )
 def test_other_words_are_refused(texts: list[str], words: str) -> None:

@@ -150,6 +150,15 @@ def _maker(what: str, preset: str, text: str) -> Maker:
     if Path(what).exists():
         label = Path(what).name
         return Maker(what, label if label not in ("", "..", REAL, CLASSIC) else what, store=Path(what))
+    owners = [entry.name for entry in catalog.CATALOG["method"] if what in entry.load().presets]
+    if owners:
+        raise UserError(
+            "a preset, not a method",
+            expected=FORMS,
+            got=repr(text),
+            where="--arm",
+            mend=f"name its method too: {text.removesuffix(what)}{owners[0]}:{what}",
+        )
     raise unknown_name("method or store", what, known, where=f"--arm {text}")
 
 
