@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from lightning_fabric import Fabric
 
+import made_runs
 from nucleosynth import catalog, config
 from nucleosynth.conditions.counts import from_classes
 from nucleosynth.conditions.points import from_instances
@@ -24,7 +25,6 @@ from nucleosynth.run import Budget, Run, RunRecord
 from nucleosynth.sample import Condition, Layout, Sample
 from nucleosynth.training import checkpoint, loop
 from nucleosynth.training.device import fabric_for
-from nucleosynth.verbs.fit import sources_of
 
 MICRO: dict[str, dict[str, Any]] = {
     "jointflow": {
@@ -100,19 +100,7 @@ def settings_of(kind: Any) -> config.Settings:
 
 
 def record_of(kind: Any, tiles: list[Sample]) -> RunRecord:
-    return RunRecord(
-        method=kind.name,
-        preset="tiny",
-        settings=settings_of(kind).model_dump(mode="json"),
-        data="phantom:",
-        split=None,
-        seed=5,
-        budget=Budget(steps=STEPS),
-        class_names=tiles[0].class_names,
-        training_sources=sources_of(tiles),
-        versions={},
-        started="now",
-    )
+    return made_runs.record_of(kind.name, settings_of(kind), tiles, seed=5, steps=STEPS)
 
 
 @pytest.fixture(scope="module")

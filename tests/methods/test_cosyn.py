@@ -10,6 +10,7 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 
+from made_runs import record_of
 from nucleosynth import config
 from nucleosynth.conditions.counts import from_classes
 from nucleosynth.conditions.points import from_instances
@@ -21,10 +22,10 @@ from nucleosynth.errors import UserError
 from nucleosynth.methods import cosyn as method
 from nucleosynth.methods.cosyn import CoSyn, CoSynSettings
 from nucleosynth.nets.cosyn import CoSynNet, Given
-from nucleosynth.run import Budget, Run, RunRecord
+from nucleosynth.run import Run
 from nucleosynth.sample import Condition, Sample
+from nucleosynth.training import checkpoint
 from nucleosynth.training.device import fabric_for
-from nucleosynth.verbs.fit import sources_of
 
 MICRO: dict[str, Any] = {
     "tile": 32,
@@ -56,28 +57,12 @@ def fabric() -> Fabric:
     return fabric_for("cpu", "32-true")
 
 
-def record_of(settings: CoSynSettings, tiles: list[Sample]) -> RunRecord:
-    return RunRecord(
-        method="cosyn",
-        preset="tiny",
-        settings=settings.model_dump(mode="json"),
-        data="phantom:",
-        split=None,
-        seed=3,
-        budget=Budget(steps=2),
-        class_names=tiles[0].class_names,
-        training_sources=sources_of(tiles),
-        versions={},
-        started="now",
-    )
-
-
 def fitted(
     folder: Path, fabric: Fabric, preset: str = "tiny", tiles: list[Sample] = TILES, **changes: Any
 ) -> tuple[CoSyn, Run]:
     settings = config.resolve(config.resolve(CoSyn.presets[preset], MICRO, "test"), changes, "test")
     assert isinstance(settings, CoSynSettings)
-    run = Run.create(folder / "run", record_of(settings, tiles))
+    run = Run.create(folder / "run", record_of("cosyn", settings, tiles))
     return CoSyn.fit(tiles, settings, run, fabric), run
 
 
@@ -223,13 +208,17 @@ def test_guidance_is_by_what_the_model_has(model: CoSyn) -> None:
     assert settings.model_copy(update={"sampling": alone}).effective_sampling.guidance == 1
 
 
-def test_gcdp_is_text_alone_on_image_and_label(fabric: Fabric, tmp_path: Path) -> None:
-    model, _ = fitted(tmp_path, fabric, "gcdp")
+@pytest.mark.parametrize("preset", ["gcdp", "gcdp-tiny"])
+def test_gcdp_is_text_alone_on_image_and_label(fabric: Fabric, tmp_path: Path, preset: str) -> None:
+    model, _ = fitted(tmp_path, fabric, preset)
     assert set(model._net.heads) == {"image", "label"}
     assert model._net.points is None
     assert model._net.amounts is None
     assert model._net.text is not None
     assert next(model.default_conditions(0)).given() == {"tissue", "stain", "caption"}
+
+
+def test_gcdp_as_published_weighs_image_and_label_alike() -> None:
     training = CoSyn.presets["gcdp"].training  # type: ignore[attr-defined]
     assert (training.image, training.label) == (1, 1)
 
@@ -276,21 +265,25 @@ def test_a_sentence_that_was_never_dropped_must_be_there(fabric: Fabric, tmp_pat
         generated(model, asked())
 
 
-def test_a_run_goes_on_with_its_own_text_encoder_alone(fabric: Fabric, tmp_path: Path) -> None:
+def test_the_text_encoder_travels_in_the_checkpoint_and_another_is_refused(
+    fabric: Fabric, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _, run = fitted(tmp_path, fabric)
-    run.write_facts(run.read_facts() | {"text_digest": "0123456789abcdef"})
-    settings = CoSynSettings.model_validate(run.record.settings)
-    again = Run.create(run.folder, run.record, resume=True)
-    with pytest.raises(UserError, match="another text encoder"):
-        CoSyn.fit(TILES, settings, again, fabric)
-    assert run.read_facts()["text_digest"] == "0123456789abcdef"
-
-
-def test_another_text_encoder_is_refused(fabric: Fabric, tmp_path: Path) -> None:
-    _, run = fitted(tmp_path, fabric)
-    run.write_facts(run.read_facts() | {"text_digest": "0123456789abcdef"})
+    encoder, path = texts.load("words"), run.checkpoint("joint")
+    assert checkpoint.beside(path) == {"text encoder": encoder.name, "its digest": encoder.digest}
+    before = checkpoint.fingerprint(path)
+    monkeypatch.setattr(type(encoder), "digest", "0123456789abcdef", raising=False)
     with pytest.raises(UserError, match="another text encoder"):
         CoSyn.load(run, fabric)
+    again = Run.create(run.folder, run.record, resume=True)
+    with pytest.raises(UserError, match=f"expected: +{encoder.name}, digest "):
+        CoSyn.fit(TILES, CoSynSettings.model_validate(run.record.settings), again, fabric)
+    assert checkpoint.fingerprint(path) == before
+
+
+def test_without_text_no_encoder_is_named(fabric: Fabric, tmp_path: Path) -> None:
+    _, run = fitted(tmp_path, fabric, without=("text",))
+    assert checkpoint.beside(run.checkpoint("joint")) == {}
 
 
 @pytest.mark.parametrize(

@@ -12,19 +12,19 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 
+from made_runs import record_of
 from nucleosynth import config
 from nucleosynth.conditions.slots import Slots
 from nucleosynth.data.crops import Crops
 from nucleosynth.data.reader import read
 from nucleosynth.diffusion.schedule import Chain
 from nucleosynth.errors import UserError
-from nucleosynth.methods import diffmix
+from nucleosynth.methods import label_painter
 from nucleosynth.methods.diffmix import PRESETS, DiffMix, PerturbedLabel
 from nucleosynth.methods.painting import network_image, rgb, training_batch
-from nucleosynth.run import Budget, Run, RunRecord
+from nucleosynth.run import Run
 from nucleosynth.sample import Condition, Sample
 from nucleosynth.training.device import fabric_for
-from nucleosynth.verbs.fit import sources_of
 from nucleosynth.verbs.generate import generate
 
 MICRO: dict[str, Any] = {
@@ -46,27 +46,10 @@ def tiles() -> list[Sample]:
     return list(read("phantom:tiles=4&size=96&sources=2"))
 
 
-def record_of(tiles: list[Sample], changes: dict[str, Any]) -> RunRecord:
-    settings = config.resolve(PRESETS["tiny"], MICRO | changes, "test")
-    return RunRecord(
-        method="diffmix",
-        preset="tiny",
-        settings=settings.model_dump(mode="json"),
-        data="phantom:",
-        split=None,
-        seed=3,
-        budget=Budget(steps=2),
-        class_names=tiles[0].class_names,
-        training_sources=sources_of(tiles),
-        versions={},
-        started="now",
-    )
-
-
 def fitted(tiles: list[Sample], folder: Path, fabric: Fabric, **changes: Any) -> tuple[DiffMix, Run]:
-    record = record_of(tiles, changes)
-    run = Run.create(folder, record)
-    return DiffMix.fit(tiles, diffmix.DiffMixSettings.model_validate(record.settings), run, fabric), run
+    settings = config.resolve(PRESETS["tiny"], MICRO | changes, "test")
+    run = Run.create(folder, record_of("diffmix", settings, tiles))
+    return DiffMix.fit(tiles, settings, run, fabric), run
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +144,7 @@ def test_painting_begins_from_the_image_part_of_the_way(method: DiffMix, monkeyp
         seen.append((start, share))
         return torch.zeros(4, 3, 16, 16) if start is None else start
 
-    monkeypatch.setattr(diffmix, "paint", spy)
+    monkeypatch.setattr(label_painter, "paint", spy)
     conditions: list[Any] = asked(method, 3)
     conditions[1] = plain(conditions[1])
     found = made(method, conditions)
@@ -279,13 +262,13 @@ def test_images_come_back_from_a_network(tiles: list[Sample]) -> None:
 def test_given_labels_begin_from_their_own_images(
     trained: tuple[DiffMix, Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run, paint, starts = trained[1], diffmix.paint, []
+    run, paint, starts = trained[1], label_painter.paint, []
 
     def spied(*parts: Any, start: Any, share: float) -> Any:
         starts.append(start)
         return paint(*parts, start=start, share=share)
 
-    monkeypatch.setattr(diffmix, "paint", spied)
+    monkeypatch.setattr(label_painter, "paint", spied)
     data = "phantom:tiles=1&size=32&sources=1"
     generate(run.folder, out=tmp_path / "out", labels=data, batch=1, device="cpu", precision="32-true")
     tile = next(iter(read(data)))

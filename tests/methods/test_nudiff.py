@@ -14,16 +14,16 @@ from lightning_fabric import Fabric
 from numpy.testing import assert_array_equal
 
 from drawn import drawn_sample
+from made_runs import record_of
 from nucleosynth import config
 from nucleosynth.data.reader import read
 from nucleosynth.errors import Interrupted, UserError
 from nucleosynth.methods import nudiff
 from nucleosynth.methods.nudiff import PRESETS, NuDiff, NuDiffSettings
-from nucleosynth.run import Budget, Run, RunRecord
+from nucleosynth.run import Run
 from nucleosynth.sample import Condition, Sample
 from nucleosynth.training import loop
 from nucleosynth.training.device import fabric_for
-from nucleosynth.verbs.fit import sources_of
 
 NETWORK = {"width": 16, "multipliers": (1, 2), "attention": (False, True), "head_channels": 16, "groups": 8}
 MICRO = {
@@ -44,19 +44,7 @@ def settings(**changes: Any) -> NuDiffSettings:
 
 def fitted(tiles: list[Sample], folder: Path, fabric: Fabric, resume: bool = False) -> tuple[NuDiff, Run]:
     chosen = settings()
-    record = RunRecord(
-        method="nudiff",
-        preset="tiny",
-        settings=chosen.model_dump(mode="json"),
-        data="test",
-        split=None,
-        seed=5,
-        budget=Budget(steps=4),
-        class_names=tiles[0].class_names,
-        training_sources=sources_of(tiles),
-        versions={},
-        started="now",
-    )
+    record = record_of("nudiff", chosen, tiles, seed=5, steps=4)
     run = Run.create(folder, record, resume)
     return NuDiff.fit(tiles, chosen, run, fabric), run
 

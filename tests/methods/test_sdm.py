@@ -11,16 +11,16 @@ from lightning_fabric import Fabric
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from made_runs import record_of
 from nucleosynth import config
 from nucleosynth.data.reader import read
 from nucleosynth.diffusion.samplers import evaluations
 from nucleosynth.errors import UserError
 from nucleosynth.methods.sdm import PRESETS, SDM
-from nucleosynth.run import Budget, Run, RunRecord
+from nucleosynth.run import Run
 from nucleosynth.sample import Condition, Sample, transform_array
 from nucleosynth.training.device import fabric_for
 from nucleosynth.verbs.cost import cost
-from nucleosynth.verbs.fit import sources_of
 
 MICRO: dict[str, Any] = {
     "tile": 16,
@@ -43,19 +43,7 @@ def tiles() -> list[Sample]:
 
 
 def fitted(tiles: list[Sample], folder: Path, fabric: Fabric) -> tuple[SDM, Run]:
-    record = RunRecord(
-        method="sdm",
-        preset="tiny",
-        settings=SETTINGS.model_dump(mode="json"),
-        data="made up",
-        split=None,
-        seed=3,
-        budget=Budget(steps=6),
-        class_names=tiles[0].class_names,
-        training_sources=sources_of(tiles),
-        versions={},
-        started="now",
-    )
+    record = record_of("sdm", SETTINGS, tiles, seed=3, steps=6)
     run = Run.create(folder, record)
     return SDM.fit(tiles, SETTINGS, run, fabric), run
 

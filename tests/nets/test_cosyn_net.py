@@ -254,7 +254,7 @@ def test_the_published_loss_reaches_every_parameter(network: CoSynNetSettings, s
     paper, labels, fabric = PRESETS["paper"], 7, fabric_for("cpu", "32-true")
     training = paper.training.model_copy(update={"drop_points": 0.0, "drop_text": 0.0})
     sizes = JointSizes(labels, 0, TextShape(512, 77), True, True)
-    stage = CoSynStage(network, paper.diffusion, training, sizes)
+    stage = CoSynStage("joint", network, paper.diffusion, training, sizes)
     stage.setup(fabric)
     for weight in stage.net.parameters():
         if not weight.any():

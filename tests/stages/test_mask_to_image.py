@@ -1,6 +1,5 @@
 """Painting an image for a map: what is learned, what is dropped, what is computed once, where it starts from."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -8,14 +7,14 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
-from pydantic import ValidationError
 from torch import Tensor, nn
 
+from made_runs import FixedNoise
 from nucleosynth import config
 from nucleosynth.errors import UserError
 from nucleosynth.nets.adm import PAPER, ADMSettings
 from nucleosynth.nets.blocks import matrices
-from nucleosynth.stages.denoising import PUBLISHED, Denoising, TrainingSettings
+from nucleosynth.stages.denoising import PUBLISHED, Denoising
 from nucleosynth.stages.mask_to_image import (
     MaskToImageSettings,
     MaskToImageStage,
@@ -40,21 +39,6 @@ def fabric() -> Fabric:
     return fabric_for("cpu", "32-true")
 
 
-@dataclass
-class FixedNoise:
-    """Noise of samples by their number: sample k of any batch has the same."""
-
-    ks: tuple[int, ...]
-    side: int = 16
-
-    def normal(self, name: str, step: int) -> Tensor:
-        keys = (torch.Generator().manual_seed(100 * k + step) for k in self.ks)
-        return torch.stack([torch.randn(3, self.side, self.side, generator=key) for key in keys])
-
-    def uniform(self, name: str, step: int) -> Tensor:
-        raise AssertionError("an image has no categories")
-
-
 def lively(settings: MaskToImageSettings = SETTINGS) -> Any:
     torch.manual_seed(2)
     net = build(settings, 2)
@@ -65,53 +49,6 @@ def lively(settings: MaskToImageSettings = SETTINGS) -> Any:
 
 def with_sampling(**changes: Any) -> MaskToImageSettings:
     return SETTINGS.model_copy(update={"sampling": SETTINGS.sampling.model_copy(update=changes)})
-
-
-@pytest.mark.parametrize("target", ["eps", "x0", "v"])
-def test_the_perfect_output_is_the_clean_image_and_costs_nothing(target: Any) -> None:
-    denoising = Denoising(target=target, schedule="linear")
-    x0, noise, t = torch.randn(4, 3, 8, 8), torch.randn(4, 3, 8, 8), torch.tensor([1.0, 300, 700, 1000])
-    alpha, sigma = (part.view(-1, 1, 1, 1) for part in (denoising.chain.alpha(t), denoising.chain.sigma(t)))
-    perfect = {"eps": noise, "x0": x0, "v": alpha * noise - sigma * x0}[target]
-    found, log_variance = denoising.prediction(perfect, alpha * x0 + sigma * noise, t, t - 1)
-    torch.testing.assert_close(found, x0, rtol=1e-3, atol=1e-3)
-    assert log_variance is None
-    assert denoising.error(perfect, x0, noise, t).max() < 1e-10
-    assert denoising.error(perfect + 1, x0, noise, t).min() > 0.9
-
-
-def test_the_error_of_x0_is_that_of_v_up_to_its_limit() -> None:
-    x0, noise, t = torch.randn(3, 3, 8, 8), torch.randn(3, 3, 8, 8), torch.tensor([400.0, 600, 900])
-    off = torch.randn_like(x0)
-    free, held = (Denoising(target="x0", weight_limit=limit) for limit in (1e9, 1.5))
-    alpha, sigma = (part.view(-1, 1, 1, 1) for part in (free.chain.alpha(t), free.chain.sigma(t)))
-    # An error of x0 is one of v times -1/sigma: v = (alpha x_t - x0) / sigma.
-    v = alpha * noise - sigma * x0 - off / sigma
-    expected = Denoising(target="v").error(v, x0, noise, t)
-    torch.testing.assert_close(free.error(x0 + off, x0, noise, t), expected, rtol=1e-4, atol=1e-5)
-    assert held.error(x0 + off, x0, noise, t)[0] == pytest.approx(float(1.5 * off[0].square().mean()), rel=1e-5)
-
-
-def test_a_learned_variance_has_channels_of_its_own() -> None:
-    x, t = torch.randn(2, 3, 8, 8), torch.tensor([500.0, 500.0])
-    assert (PUBLISHED.outputs(3), Denoising().outputs(3)) == (6, 3)
-    low, high = (torch.cat([x, torch.full_like(x, raw)], dim=1) for raw in (-1.0, 1.0))
-    (x0, least), (same, most) = (PUBLISHED.prediction(raw, x, t, t - 1) for raw in (low, high))
-    torch.testing.assert_close(x0, same)
-    assert least is not None
-    assert most is not None
-    assert (least < most).all()
-    with pytest.raises(ValidationError, match="variance is learned"):
-        Denoising(learned_variance=True, target="x0")
-
-
-@pytest.mark.parametrize(("optimiser", "names"), [("muon", {"muon", "adamw"}), ("adamw", {"adamw"})])
-def test_every_parameter_has_one_optimiser(optimiser: Any, names: set[str]) -> None:
-    net = lively()
-    found = TrainingSettings(optimiser=optimiser).optimisers(net, net.hidden())
-    trained = [id(p) for part in found.values() for group in part.param_groups for p in group["params"]]
-    assert found.keys() == names
-    assert sorted(trained) == sorted(id(parameter) for parameter in net.parameters())
 
 
 def test_a_dropped_condition_is_not_an_empty_one() -> None:

@@ -1,6 +1,5 @@
 """Making structures from nothing: what is learned, what is masked, what is sampled, what it costs."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,9 +9,10 @@ from lightning_fabric import Fabric
 from pydantic import ValidationError
 from torch import Tensor, nn
 
+from made_runs import FixedNoise
 from nucleosynth.nets.adm import PAPER, ADMSettings
 from nucleosynth.nets.blocks import matrices
-from nucleosynth.stages.denoising import PUBLISHED, Denoising, TrainingSettings
+from nucleosynth.stages.denoising import PUBLISHED, Denoising
 from nucleosynth.stages.structure import (
     StructureSampling,
     StructureSettings,
@@ -20,8 +20,8 @@ from nucleosynth.stages.structure import (
     build,
     cost,
     draw,
-    told_only,
 )
+from nucleosynth.stages.training import TrainingSettings
 from nucleosynth.training.checkpoint import Moment
 from nucleosynth.training.device import fabric_for
 
@@ -34,22 +34,6 @@ SETTINGS = StructureSettings(network=NETWORK, sampling=StructureSampling(steps=6
 @pytest.fixture(scope="module")
 def fabric() -> Fabric:
     return fabric_for("cpu", "32-true")
-
-
-@dataclass
-class FixedNoise:
-    """Noise of samples by their number: sample k of any batch has the same."""
-
-    ks: tuple[int, ...]
-    asked: int = 0
-
-    def normal(self, name: str, step: int) -> Tensor:
-        self.asked += 1
-        keys = (torch.Generator().manual_seed(100 * k + step) for k in self.ks)
-        return torch.stack([torch.randn(3, 16, 16, generator=key) for key in keys])
-
-    def uniform(self, name: str, step: int) -> Tensor:
-        raise AssertionError("a structure has no categories")
 
 
 def changed(**changes: Any) -> StructureSettings:
@@ -77,23 +61,6 @@ def test_a_learned_structure_is_drawn(fabric: Fabric) -> None:
     assert losses[-1] < 0.1 * losses[0]
     found = draw(fabric, stage.averaged_net.eval(), FixedNoise((1, 2)), settings)
     assert (found - torch.from_numpy(structure[:2])).abs().mean() < 0.1
-
-
-@pytest.mark.parametrize("denoising", [Denoising(), Denoising(target="v"), Denoising(target="eps"), PUBLISHED])
-def test_what_is_unknown_neither_costs_nor_teaches(denoising: Denoising) -> None:
-    x0, noise, t = torch.randn(2, 3, 8, 8), torch.randn(2, 3, 8, 8), torch.tensor([300.0, 700])
-    alpha, sigma = (part.view(-1, 1, 1, 1) for part in (denoising.chain.alpha(t), denoising.chain.sigma(t)))
-    exact = {"eps": noise, "x0": x0, "v": alpha * noise - sigma * x0}[denoising.target]
-    known = torch.ones_like(x0)
-    known[:, 1, :4] = 0
-    raw = torch.randn(2, denoising.outputs(3), 8, 8, requires_grad=True)
-    denoising.error(told_only(raw, exact, known), x0, noise, t).sum().backward()
-    assert raw.grad is not None
-    for part in raw.grad.split(3, dim=1):
-        assert not part[known == 0].any()
-        assert part[known == 1].abs().min() > 0
-    everywhere = torch.ones_like(known)
-    torch.testing.assert_close(told_only(raw, exact, everywhere), raw)
 
 
 def test_the_stage_masks_what_is_unknown(fabric: Fabric) -> None:

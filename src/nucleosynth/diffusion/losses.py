@@ -35,31 +35,51 @@ def p2_weight(process: Process, t: Tensor, gamma: float = 0.5) -> Tensor:
     return (noise / (data + noise)) ** gamma
 
 
-def squared_error(kind: Target, output: Tensor, x0: Tensor, noise: Tensor, t: Tensor, chain: Chain) -> Tensor:
-    """Mean over (c h w) of |output - target|^2, (b,); x0, noise (b c h w), t (b,)."""
+def v_weight(chain: Chain, t: Tensor, limit: float) -> Tensor:
+    """1 + SNR up to a limit, of the clocks' shape: what makes the squared error of x0 that of v."""
+    return chain.sigma(t).pow(-2).clamp(max=limit)
+
+
+def squared_error(
+    kind: Target, output: Tensor, x0: Tensor, noise: Tensor, t: Tensor, chain: Chain, known: Tensor | None = None
+) -> Tensor:
+    """Mean over (c h w) of |output - target|^2, (b,); x0, noise (b c h w), t (b,).
+
+    known: (b c h w), 0 where x0 is not known and there is no error; 1 elsewhere.
+    """
     alpha, sigma = (share.view(-1, 1, 1, 1) for share in (chain.alpha(t), chain.sigma(t)))
-    return ((output - target_of(kind, x0, noise, alpha, sigma)) ** 2).mean((1, 2, 3))
+    return _mean((output - target_of(kind, x0, noise, alpha, sigma)) ** 2, known)
 
 
-def hybrid(kind: Target, output: Tensor, x0: Tensor, noise: Tensor, t: Tensor, chain: Chain) -> Tensor:
+def hybrid(
+    kind: Target, output: Tensor, x0: Tensor, noise: Tensor, t: Tensor, chain: Chain, known: Tensor | None = None
+) -> Tensor:
     """Squared error of the mean, and T / 1000 of the variational bound for the variance alone: (b,).
 
     Nichol and Dhariwal, 2021, Eq. 16, with ADM's weight. output: (b 2c h w), the mean's channels, then those of
-    `learned_range`. The bound's mean carries no gradient.
+    `learned_range`. The bound's mean carries no gradient. known: as of `squared_error`.
     """
     mean, raw = output.chunk(2, dim=1)
     alpha, sigma = (share.view(-1, 1, 1, 1) for share in (chain.alpha(t), chain.sigma(t)))
     x_t = chain.noised(x0, noise, t)
     held = x0_of(kind, mean.detach(), x_t, alpha, sigma)
-    bound = variational_bound(x0, x_t, held, learned_range(raw, chain, t, t - 1), t, chain)
-    return squared_error(kind, mean, x0, noise, t, chain) + chain.steps / 1000 * bound
+    bound = variational_bound(x0, x_t, held, learned_range(raw, chain, t, t - 1), t, chain, known)
+    return squared_error(kind, mean, x0, noise, t, chain, known) + chain.steps / 1000 * bound
 
 
-def variational_bound(x0: Tensor, x_t: Tensor, x0_hat: Tensor, log_variance: Tensor, t: Tensor, chain: Chain) -> Tensor:
+def variational_bound(
+    x0: Tensor,
+    x_t: Tensor,
+    x0_hat: Tensor,
+    log_variance: Tensor,
+    t: Tensor,
+    chain: Chain,
+    known: Tensor | None = None,
+) -> Tensor:
     """One clock's term of the bound on -log p(x0), in bits per number of x0 (b c h w): (b,), for clocks t >= 1.
 
     KL of the true step t -> t - 1 from the model's; at t = 1 the model's -log-probability of x0 among 256 grey levels
-    in [-1, 1] (Ho et al., 2020, Eq. 5 and 13).
+    in [-1, 1] (Ho et al., 2020, Eq. 5 and 13). known: as of `squared_error`.
     """
     step = Reverse.of(chain, t, t - 1)
     kept, taken, variance = (part.view(-1, 1, 1, 1) for part in (step.kept, step.taken, step.variance))
@@ -69,7 +89,12 @@ def variational_bound(x0: Tensor, x_t: Tensor, x0_hat: Tensor, log_variance: Ten
     apart = (taken * (x0 - x0_hat)) ** 2 * torch.exp(-log_variance)
     divergence = 0.5 * (log_variance - true - 1 + torch.exp(true - log_variance) + apart)
     term = torch.where(ends, -_level_log_probability(x0, mean, log_variance), divergence)
-    return term.mean((1, 2, 3)) / math.log(2)
+    return _mean(term, known) / math.log(2)
+
+
+def _mean(error: Tensor, known: Tensor | None) -> Tensor:
+    """The mean over (c h w), what is not known counted as 0."""
+    return (error if known is None else error * known).mean((1, 2, 3))
 
 
 def _level_log_probability(x0: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ Points and text are optional and dropped each by itself, and the numbers of nucl
 (what Semantic Palette is conditioned on: Le Moing et al., CVPR 2021, there in shares of the area). Nuclei are read from
 the made distance map by watershed, from the points where they are given. Min, Oh, Jeong, "Co-synthesis of
 histopathology nuclei image-label pairs using a context-conditioned joint diffusion model", ECCV 2024. Text alone on
-image and label is GCDP (Park et al., ICCV 2023): preset "gcdp".
+image and label is GCDP (Park et al., ICCV 2023): presets "gcdp" and "gcdp-tiny".
 
 Where this departs from the released code, each a setting: the exact posterior of the label, points that may be missing,
 at most 50 steps. And: one integer clock for all, training windows under all eight symmetries of the square where they
@@ -36,7 +36,7 @@ from nucleosynth.encoders.text import TextEncoder
 from nucleosynth.errors import UserError
 from nucleosynth.methods.batches import Group, Slot, SlotNoise, in_order, own_size
 from nucleosynth.methods.cosyn_presets import PRESETS, CoSynSettings
-from nucleosynth.methods.facts import Facts, common
+from nucleosynth.methods.facts import Facts
 from nucleosynth.methods.kept import keep, kept, kept_windows
 from nucleosynth.methods.painting import network_image, rgb
 from nucleosynth.methods.provenance import Origin
@@ -59,29 +59,20 @@ PUBLISHED_TEXT = {"plip": (512, 77), "clip-text": (512, 77), "t5": (768, 256)}
 """Width and length of tokens, so that a network can be counted without the encoder's files."""
 
 
-class CoSynFacts(Facts):
-    """What a run of CoSyn learned before training."""
-
-    text: str
-    """Name of the text encoder; "" without one."""
-    text_digest: str
-    """Its digest."""
-
-
 class CoSyn:
     """A trained CoSyn (see methods.method.Method)."""
 
     name: ClassVar[str] = "cosyn"
     needs: ClassVar[frozenset[str]] = frozenset()
     takes: ClassVar[frozenset[str]] = frozenset({"points", "counts", "caption", "tissue", "stain"})
-    stages: ClassVar[tuple[str, ...]] = (CoSynStage.name,)
+    stages: ClassVar[tuple[str, ...]] = ("joint",)
     presets: ClassVar[Mapping[str, Settings]] = PRESETS
     published_classes: ClassVar[int] = 6
 
     def __init__(
         self,
         settings: CoSynSettings,
-        facts: CoSynFacts,
+        facts: Facts,
         class_names: tuple[str, ...],
         net: CoSynNet,
         encoder: TextEncoder | None,
@@ -101,16 +92,11 @@ class CoSyn:
         Raises:
             UserError: a run to go on with was begun with another text encoder.
         """
-        encoder = settings.encoder()
-        if encoder and run.checkpoint(cls.stages[0]).exists():
-            begun = CoSynFacts.model_validate(run.read_facts())
-            texts.check(encoder, begun.text, begun.text_digest)
+        encoder, begun = settings.encoder(), run.checkpoint(cls.stages[0])
+        if encoder and begun.exists():
+            texts.check(encoder, checkpoint.beside(begun))
         tiles = settings.resampled(samples)
-        facts = CoSynFacts(
-            **common(tiles),
-            text=encoder.name if encoder else "",
-            text_digest=encoder.digest if encoder else "",
-        )
+        facts = Facts.of(tiles)
         run.write_facts(facts.model_dump())
         keep(run, tiles)
         seed, coding, crops = run.record.seed, JointCoding(facts.slots, settings.point_px), Crops(tiles, settings.tile)
@@ -124,8 +110,8 @@ class CoSyn:
 
         training, names = Origin.in_training(cls.name), run.record.class_names
         model = cls(settings, facts, names, stage.averaged_net, encoder, tiles, training, fabric)
-        show = partial(write_pairs, run, model)
-        train(stage, batch_at, budget=run.record.budget, run=run, fabric=fabric, picture=show)
+        show, beside = partial(write_pairs, run, model), texts.record(encoder) if encoder else {}
+        train(stage, batch_at, budget=run.record.budget, run=run, fabric=fabric, picture=show, beside=beside)
         model.origin = Origin.of(run)
         return model
 
@@ -133,13 +119,11 @@ class CoSyn:
     def load(cls, run: Run, fabric: Fabric) -> Self:
         """The trained network of a run folder: its moving average."""
         settings = CoSynSettings.model_validate(run.record.settings)
-        facts = CoSynFacts.model_validate(run.read_facts())
-        encoder = settings.encoder()
-        if encoder:
-            texts.check(encoder, facts.text, facts.text_digest)
+        facts, encoder = Facts.model_validate(run.read_facts()), settings.encoder()
         stage = stage_of(settings, JointCoding(facts.slots), encoder)
-        checkpoint.load(run.checkpoint(stage.name), f"{cls.name}/{stage.name}", {"average": stage.average})
-        net = stage.averaged_net.to(fabric.device)
+        net = stage.trained(run, cls.name, fabric)
+        if encoder:
+            texts.check(encoder, checkpoint.beside(run.checkpoint(stage.name)))
         return cls(settings, facts, run.record.class_names, net, encoder, kept(run), Origin.of(run), fabric)
 
     def default_conditions(self, seed: int, start: int = 0, size: tuple[int, int] | None = None) -> Iterator[Condition]:
@@ -297,7 +281,8 @@ class CoSyn:
 def stage_of(settings: CoSynSettings, coding: JointCoding, encoder: TextEncoder | None) -> CoSynStage:
     """The stage, untrained."""
     text = TextShape(encoder.width, encoder.length, encoder.module()) if encoder else None
-    return CoSynStage(settings.network, settings.diffusion, settings.training, settings.sizes(coding, text))
+    name = CoSyn.stages[0]
+    return CoSynStage(name, settings.network, settings.diffusion, settings.training, settings.sizes(coding, text))
 
 
 def published_text(settings: CoSynSettings) -> TextShape:

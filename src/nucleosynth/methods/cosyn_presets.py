@@ -15,7 +15,7 @@ from nucleosynth.encoders.text import TextEncoder
 from nucleosynth.methods.tiles import TileSettings
 from nucleosynth.nets.cosyn import CoSynNetSettings, TextShape
 from nucleosynth.nets.points import PointsSettings
-from nucleosynth.stages.cosyn import DiffusionSettings, JointSizes, Part, SamplingSettings, TrainingSettings
+from nucleosynth.stages.cosyn import CoSynTraining, DiffusionSettings, JointSizes, Part, SamplingSettings
 
 
 class CoSynSettings(TileSettings):
@@ -29,7 +29,7 @@ class CoSynSettings(TileSettings):
     """The text encoder (encoders.text): words, plip, clip-text:..., t5:..."""
     network: CoSynNetSettings = CoSynNetSettings()
     diffusion: DiffusionSettings = DiffusionSettings()
-    training: TrainingSettings = TrainingSettings()
+    training: CoSynTraining = CoSynTraining()
     sampling: SamplingSettings = SamplingSettings()
 
     @model_validator(mode="after")
@@ -90,6 +90,8 @@ class CoSynSettings(TileSettings):
         return self.sampling.model_copy(update={"guided_by": guided_by, "guidance": scale})
 
 
+GCDP = ("points", "distance", "counts")
+"""What GCDP is without."""
 PAPER = CoSynSettings(
     tile=256,
     mpp=None,
@@ -112,7 +114,7 @@ PAPER = CoSynSettings(
         points=PointsSettings(width=64, blocks=3, growth=32),
     ),
     diffusion=DiffusionSettings(target="eps"),
-    training=TrainingSettings(
+    training=CoSynTraining(
         batch=4,
         optimiser="adam",
         learning_rate=1e-4,
@@ -146,14 +148,15 @@ PRESETS = {
             latents=16,
             points=PointsSettings(width=64, blocks=1, growth=32),
         ),
-        training=TrainingSettings(batch=32, learning_rate=5e-4, warmup=1000, decay=0.3, ema=0.9998),
+        training=CoSynTraining(batch=32, learning_rate=5e-4, warmup=1000, decay=0.3, ema=0.9998),
         sampling=SamplingSettings(steps=30),
     ),
     "paper": PAPER,
+    "gcdp-tiny": CoSynSettings(without=GCDP),
     "gcdp": PAPER.model_copy(
         update={
             "tile": 128,
-            "without": ("points", "distance", "counts"),
+            "without": GCDP,
             "text": "t5:google/t5-v1_1-base",
             "training": PAPER.training.model_copy(update={"image": 1.0, "label": 1.0}),
         }

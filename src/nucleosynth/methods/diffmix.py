@@ -10,66 +10,43 @@ changed stands in each sample's provenance; windows are perturbed as they are dr
 before they are cut; the painter is guided against a condition that says it is absent; a path takes half the steps.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import count as naturals
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple
 
 import torch
-from lightning_fabric import Fabric
 from pydantic import Field
 from torch import Tensor
 
 from nucleosynth.conditions.edges import label_width
 from nucleosynth.config import Settings
-from nucleosynth.data.crops import Crops
 from nucleosynth.data.tiles import resize_image
 from nucleosynth.layouts.donors import Donors
 from nucleosynth.layouts.perturbation import PerturbationSettings, perturbed, shares_of
-from nucleosynth.methods.batches import Group, Slot, SlotNoise, in_order, own_size, padded
-from nucleosynth.methods.facts import Facts
-from nucleosynth.methods.kept import keep, kept, kept_windows
-from nucleosynth.methods.painting import Batch, label_maps, label_of, network_image, painter, rgb, training_batch
-from nucleosynth.methods.provenance import Origin
-from nucleosynth.methods.results import sample_of
-from nucleosynth.methods.sheets import write_pairs
-from nucleosynth.methods.tiles import TileSettings
+from nucleosynth.methods.batches import Group, Slot, own_size, padded
+from nucleosynth.methods.kept import kept_windows
+from nucleosynth.methods.label_painter import LabelPainter, LabelPainterSettings
+from nucleosynth.methods.painting import network_image
 from nucleosynth.nets.adm import BASE, PAPER
 from nucleosynth.nets.count import StageCost
-from nucleosynth.nets.spade import SpadeADM
-from nucleosynth.run import Run
 from nucleosynth.sample import Condition, Image, Sample
-from nucleosynth.seeds import generator_of, seed_of
+from nucleosynth.seeds import generator_of
 from nucleosynth.stages.denoising import PUBLISHED, Denoising
-from nucleosynth.stages.mask_to_image import (
-    GROUP,
-    PUBLISHED_TRAINING,
-    MaskToImageSettings,
-    PaintingSampling,
-    PaintingTraining,
-    cost,
-    paint,
-)
-from nucleosynth.training import checkpoint
-from nucleosynth.training.loop import train
+from nucleosynth.stages.mask_to_image import PUBLISHED_TRAINING, PaintingSampling, PaintingTraining, cost
 
 WINDOWS_KEY = 1
 """Beside (seed, k): the window of sample k and its changes; its noise has 0."""
 
 
-class DiffMixSettings(MaskToImageSettings, TileSettings):
+class DiffMixSettings(LabelPainterSettings):
     """Everything that a run of DiffMix is decided by."""
 
     perturbation: PerturbationSettings = PerturbationSettings()
     begin: float = Field(0.86, gt=0, le=1)
     """Share of the clocks whose noise a perturbed image gets before it is painted anew; 1 = all of them. 0.55 of the
     linear schedule is as much noise as 0.86 of the cosine one."""
-
-    @property
-    def stride(self) -> int:
-        """The network's."""
-        return self.network.stride
 
 
 PRESETS = {
@@ -114,66 +91,22 @@ class _Sources(NamedTuple):
     shares: Mapping[int, float]
 
 
-class DiffMix:
+class DiffMix(LabelPainter[DiffMixSettings]):
     """A trained DiffMix (see methods.method.Method)."""
 
     name: ClassVar[str] = "diffmix"
-    needs: ClassVar[frozenset[str]] = frozenset()
     takes: ClassVar[frozenset[str]] = frozenset({"instances", "begin"})
-    stages: ClassVar[tuple[str, ...]] = ("image",)
     presets: ClassVar[Mapping[str, Settings]] = PRESETS
     published_classes: ClassVar[int] = 4
 
-    def __init__(
-        self,
-        settings: DiffMixSettings,
-        facts: Facts,
-        class_names: tuple[str, ...],
-        net: SpadeADM,
-        tiles: Callable[[], Sequence[Sample]],
-        origin: Origin,
-        fabric: Fabric,
-    ) -> None:
-        """tiles: reads the training tiles, at the method's resolution, when labels are to be perturbed."""
-        self.settings, self.facts, self.class_names, self.origin = settings, facts, class_names, origin
-        self._net, self._tiles, self._fabric = net.eval(), tiles, fabric
-        self.size, self.mpp = settings.size, settings.mpp
-
     @classmethod
-    def fit(cls, samples: Sequence[Sample], settings: DiffMixSettings, run: Run, fabric: Fabric) -> Self:
-        """Train on tiles, cut and resampled as the settings say, and keep them to perturb.
+    def check_tiles(cls, tiles: Sequence[Sample], settings: DiffMixSettings, class_names: Sequence[str]) -> None:
+        """Refuse tiles without whole nuclei to perturb labels with, or without the classes that are aimed at.
 
         Raises:
-            UserError: the tiles show no whole nuclei to perturb labels with, or not the classes that are aimed at.
+            UserError: see above.
         """
-        tiles = settings.resampled(samples)
-        _sources(tiles, settings.perturbation, run.record.class_names)
-        facts, seed = Facts.of(tiles), run.record.seed
-        run.write_facts(facts.model_dump())
-        keep(run, tiles)
-        torch.manual_seed(seed_of(seed))
-        stage, windows = painter(cls.stages[0], settings, facts.slots), Crops(tiles, settings.tile)
-
-        def batch_at(step: int) -> Batch:
-            return training_batch(windows, facts.slots, generator_of(seed, step), settings.training.batch)
-
-        training = Origin.in_training(cls.name)
-        model = cls(settings, facts, run.record.class_names, stage.averaged_net, lambda: tiles, training, fabric)
-        train(
-            stage, batch_at, budget=run.record.budget, run=run, fabric=fabric, picture=partial(write_pairs, run, model)
-        )
-        model.origin = Origin.of(run)
-        return model
-
-    @classmethod
-    def load(cls, run: Run, fabric: Fabric) -> Self:
-        """The trained network of a run folder: its moving average."""
-        settings = DiffMixSettings.model_validate(run.record.settings)
-        facts = Facts.model_validate(run.read_facts())
-        stage = painter(cls.stages[0], settings, facts.slots)
-        checkpoint.load(run.checkpoint(stage.name), f"{cls.name}/{stage.name}", {"average": stage.average})
-        net = stage.averaged_net.to(fabric.device)
-        return cls(settings, facts, run.record.class_names, net, partial(kept, run), Origin.of(run), fabric)
+        _sources(tiles, settings.perturbation, class_names)
 
     def default_conditions(self, seed: int, start: int = 0, size: tuple[int, int] | None = None) -> Iterator[Condition]:
         """Windows of the training tiles, perturbed: of each, and of what is done to it, (seed, k) decides.
@@ -210,17 +143,6 @@ class DiffMix:
 
         return map(label, naturals(start))
 
-    def generate(
-        self, conditions: Iterator[Condition], seed: int, *, count: int, start: int = 0, batch: int = 16
-    ) -> Iterator[Sample]:
-        """One sample a condition, in order (see methods.method.Method.generate).
-
-        Raises:
-            UserError: a condition without instances, or with classes that training never saw.
-        """
-        make = partial(self._make, seed=seed)
-        return in_order(self.facts.known(conditions), make, self.settings, count=count, start=start, batch=batch)
-
     @classmethod
     def cost(cls, settings: DiffMixSettings, size: int, classes: int) -> list[StageCost]:
         """One stage; an image from where a perturbed one begins."""
@@ -234,23 +156,11 @@ class DiffMix:
         """The samples of a group; those that begin from an image go apart from those that begin from noise."""
         begun = tuple(slot for slot in group.slots if slot.condition.begin is not None)
         rest = tuple(slot for slot in group.slots if slot.condition.begin is None)
-        return [pair for slots in (begun, rest) if slots for pair in self._paint(replace(group, slots=slots), seed)]
-
-    def _paint(self, group: Group, seed: int) -> list[tuple[int, Sample]]:
-        """Samples of slots that all begin alike."""
-        device = self._fabric.device
-        begins = group.slots[0].condition.begin is not None
-        painted = paint(
-            self._fabric,
-            self._net,
-            label_maps(group, self.facts.slots, self.mpp).to(device),
-            SlotNoise(group, {GROUP: (3, *group.size)}, seed, device),
-            self.settings,
-            start=self._starts(group).to(device) if begins else None,
-            share=self.settings.begin if begins else 1.0,
-        )
-        images = rgb(painted)
-        return [(slot.k, self._sample(slot, images[slot.position], seed)) for slot in group.slots]
+        made = []
+        if begun:
+            part = replace(group, slots=begun)
+            made += self._painted(part, seed, self._starts(part).to(self._fabric.device), self.settings.begin)
+        return made + (self._painted(replace(group, slots=rest), seed) if rest else [])
 
     def _starts(self, group: Group) -> Tensor:
         """(b 3 h w) the images that the slots of a group begin from; empty places are 0."""
@@ -264,8 +174,7 @@ class DiffMix:
 
     def _sample(self, slot: Slot, image: Image, seed: int) -> Sample:
         """The painted image with its label, and what was changed in it."""
-        height, width = own_size(slot.condition, self.mpp)
-        made = sample_of(self, slot, seed, image[:height, :width], *label_of(slot.condition))
+        made = super()._sample(slot, image, seed)
         record = slot.condition.record if isinstance(slot.condition, PerturbedLabel) else None
         return replace(made, provenance={**made.provenance, "perturbation": dict(record)}) if record else made
 

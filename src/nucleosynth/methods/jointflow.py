@@ -41,8 +41,7 @@ from nucleosynth.nets.unet import Features, Given, UNetSettings
 from nucleosynth.run import Run
 from nucleosynth.sample import Condition, Image, Sample
 from nucleosynth.seeds import generator_of, seed_of
-from nucleosynth.stages.joint import JointStage, TrainingSettings, build, condition, restored, standardised
-from nucleosynth.training import checkpoint
+from nucleosynth.stages.joint import FlowTraining, JointStage, build, condition, restored, standardised
 from nucleosynth.training.loop import train
 
 COUNTED = 2048
@@ -75,7 +74,7 @@ class JointFlowSettings(TileSettings):
     splat_px: float = Field(1.5, gt=0)
     """Standard deviation of a point's Gaussian."""
     network: UNetSettings = UNetSettings()
-    training: TrainingSettings = TrainingSettings()
+    training: FlowTraining = FlowTraining()
     sampling: SamplingSettings = SamplingSettings()
 
     @property
@@ -92,7 +91,7 @@ PRESETS = {
         network=UNetSettings(
             patch=4, widths=(160, 320, 448), blocks=(2, 2, 3), attention=(False, False, True), embedding=512
         ),
-        training=TrainingSettings(batch=64, learning_rate=1e-3, warmup=500, decay=0.3, ema=0.9995),
+        training=FlowTraining(batch=64, learning_rate=1e-3, warmup=500, decay=0.3, ema=0.9995),
     ),
     "base": JointFlowSettings(
         tile=256,
@@ -100,7 +99,7 @@ PRESETS = {
         network=UNetSettings(
             patch=4, widths=(256, 512, 768), blocks=(3, 3, 4), attention=(False, True, True), embedding=768
         ),
-        training=TrainingSettings(batch=128, learning_rate=7e-4, warmup=1000, decay=0.3, ema=0.9998),
+        training=FlowTraining(batch=128, learning_rate=7e-4, warmup=1000, decay=0.3, ema=0.9998),
     ),
 }
 
@@ -120,7 +119,7 @@ class JointFlow:
     name: ClassVar[str] = "jointflow"
     needs: ClassVar[frozenset[str]] = frozenset()
     takes: ClassVar[frozenset[str]] = frozenset({"points", "counts", "instances", "image"})
-    stages: ClassVar[tuple[str, ...]] = (JointStage.name,)
+    stages: ClassVar[tuple[str, ...]] = ("flow",)
     presets: ClassVar[Mapping[str, Settings]] = PRESETS
     published_classes: ClassVar[int] = 5
 
@@ -147,7 +146,7 @@ class JointFlow:
         facts = JointFlowFacts(**common(tiles), colours=colours_of(tiles), counts=tuple(map(tuple, counts.tolist())))
         run.write_facts(facts.model_dump())
         torch.manual_seed(seed_of(run.record.seed))
-        stage = JointStage(settings.network, settings.training, coded.coding, facts.colours)
+        stage = JointStage(cls.stages[0], settings.network, settings.training, coded.coding, facts.colours)
 
         def batch_at(step: int) -> CodedBatch:
             return coded.batch(generator_of(run.record.seed, step), settings.training.batch)
@@ -164,9 +163,9 @@ class JointFlow:
         """The trained network of a run folder: its moving average."""
         settings = JointFlowSettings.model_validate(run.record.settings)
         facts = JointFlowFacts.model_validate(run.read_facts())
-        stage = JointStage(settings.network, settings.training, LabelCoding(facts.classes), facts.colours)
-        checkpoint.load(run.checkpoint(stage.name), f"{cls.name}/{stage.name}", {"average": stage.average})
-        net = stage.averaged_net.to(fabric.device)
+        coding = LabelCoding(facts.classes)
+        stage = JointStage(cls.stages[0], settings.network, settings.training, coding, facts.colours)
+        net = stage.trained(run, cls.name, fabric)
         return cls(settings, facts, run.record.class_names, net, Origin.of(run), fabric)
 
     def default_conditions(self, seed: int, start: int = 0, size: tuple[int, int] | None = None) -> Iterator[Condition]:
@@ -179,9 +178,13 @@ class JointFlow:
     def generate(
         self, conditions: Iterator[Condition], seed: int, *, count: int, start: int = 0, batch: int = 16
     ) -> Iterator[Sample]:
-        """One sample a condition, in order (see methods.method.Method.generate)."""
+        """One sample a condition, in order (see methods.method.Method.generate).
+
+        Raises:
+            UserError: a condition with classes that training never saw.
+        """
         make = partial(self._make, seed=seed)
-        return in_order(conditions, make, self.settings, count=count, start=start, batch=batch)
+        return in_order(self.facts.known(conditions), make, self.settings, count=count, start=start, batch=batch)
 
     @classmethod
     def cost(cls, settings: JointFlowSettings, size: int, classes: int) -> list[StageCost]:

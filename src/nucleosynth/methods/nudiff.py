@@ -42,7 +42,7 @@ from nucleosynth.run import Run
 from nucleosynth.sample import Classes, Condition, Image, Instances, Sample
 from nucleosynth.seeds import generator_of, seed_of
 from nucleosynth.stages import mask_to_image, structure
-from nucleosynth.stages.denoising import PUBLISHED, TrainingSettings
+from nucleosynth.stages.denoising import PUBLISHED
 from nucleosynth.stages.mask_to_image import (
     PUBLISHED_TRAINING,
     MaskToImageSettings,
@@ -51,7 +51,7 @@ from nucleosynth.stages.mask_to_image import (
     PaintingTraining,
 )
 from nucleosynth.stages.structure import StructureSampling, StructureSettings, StructureStage
-from nucleosynth.training import checkpoint
+from nucleosynth.stages.training import TrainingSettings
 from nucleosynth.training.loop import train
 
 STRUCTURE, IMAGE = "structure", "image"
@@ -193,9 +193,7 @@ class NuDiff:
         channels = coding_of(settings, facts.slots).channels
         first = StructureStage(STRUCTURE, settings.structure, channels)
         second = MaskToImageStage(IMAGE, settings.image, channels)
-        for stage in (first, second):
-            checkpoint.load(run.checkpoint(stage.name), f"{cls.name}/{stage.name}", {"average": stage.average})
-        nets = first.averaged_net.to(fabric.device), second.averaged_net.to(fabric.device)
+        nets = first.trained(run, cls.name, fabric), second.trained(run, cls.name, fabric)
         return cls(settings, facts, run.record.class_names, *nets, Origin.of(run), fabric)
 
     def default_conditions(self, seed: int, start: int = 0, size: tuple[int, int] | None = None) -> Iterator[Condition]:

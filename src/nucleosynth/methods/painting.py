@@ -12,14 +12,8 @@ from nucleosynth.data.tiles import resize_label
 from nucleosynth.errors import UserError
 from nucleosynth.methods.batches import Group, own_size, padded
 from nucleosynth.sample import Classes, Condition, Image, Instances
-from nucleosynth.stages.mask_to_image import MaskToImageSettings, MaskToImageStage
 
 Batch = tuple[NDArray[np.float32], NDArray[np.float32]]
-
-
-def painter(name: str, settings: MaskToImageSettings, slots: Slots) -> MaskToImageStage:
-    """The stage that paints images for labels of these classes, untrained."""
-    return MaskToImageStage(name, settings, label_width(slots.count))
 
 
 def training_batch(windows: Crops, slots: Slots, generator: np.random.Generator, count: int) -> Batch:

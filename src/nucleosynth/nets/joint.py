@@ -25,6 +25,10 @@ class JointNet(nn.Module):
         channels = sum(groups.values())
         self.unet = UNet(settings, channels, maps, amounts, channels, len(groups))
 
+    def hidden(self) -> list[nn.Parameter]:
+        """The matrices between the first and the last layer."""
+        return self.unet.hidden()
+
     def encode(self, given: Given) -> Features:
         """Features of the condition, which no clock changes: computed once a sample."""
         return self.unet.encode(given)

@@ -5,8 +5,6 @@ conditions are dropped each by itself in training, so that the network also runs
 nucleus of unknown type is drawn evenly where the network sees it, and is not in the loss.
 """
 
-from collections.abc import Mapping
-from functools import cached_property
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -14,52 +12,41 @@ import torch
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from pydantic import Field
-from torch import Tensor, nn
-from torch.optim import Adam, Optimizer
+from torch import Tensor
 
 from nucleosynth.conditions.structure import UNKNOWN
-from nucleosynth.config import Settings
 from nucleosynth.diffusion.categorical import Categorical, Form
+from nucleosynth.diffusion.losses import p2_weight
 from nucleosynth.diffusion.path import Noise
 from nucleosynth.diffusion.prediction import (
     Denoise,
     Prediction,
     State,
-    Target,
     dynamically_thresholded,
     guided_pair,
-    target_of,
-    x0_of,
 )
 from nucleosynth.diffusion.samplers import SAMPLERS, Processes
 from nucleosynth.diffusion.schedule import Chain, spaced
 from nucleosynth.nets.cosyn import CoSynNet, CoSynNetSettings, Features, Given, TextShape
+from nucleosynth.stages.denoising import Gaussian, PathSettings, chain_of
+from nucleosynth.stages.training import AveragedStage, TrainingSettings
 from nucleosynth.training.checkpoint import Moment
-from nucleosynth.training.ema import averaged
-from nucleosynth.training.optimisers import muon_and_adamw
-from nucleosynth.training.rates import set_rate, warm_then_decay
 
 Condition = Literal["points", "text", "counts"]
 Part = Literal["points", "distance", "text", "counts"]
 """What a network may be built without."""
 
 
-class DiffusionSettings(Settings):
-    """The process, and what the network says of it."""
+class DiffusionSettings(Gaussian):
+    """The processes of image, distance and label on one clock, and what the network says of them."""
 
-    steps: int = Field(1000, ge=1)
-    """Clocks of the chain."""
-    target: Target = "x0"
-    """What the network puts out for image and distance; eps as published."""
-    weight_limit: float = Field(11.0, gt=0)
-    """Largest weight of the squared error of x0: 1 + SNR below it, which makes the error that of v; of "x0" alone."""
     posterior: Form = "exact"
     """Of the label's step back; plugin as released (diffusion.categorical)."""
 
-    @cached_property
+    @property
     def chain(self) -> Chain:
         """The Gaussian groups' process."""
-        return Chain.log_snr_cosine(self.steps)
+        return chain_of("log_snr", self.steps)
 
     def label(self, classes: int) -> Categorical:
         """The label's process."""
@@ -69,38 +56,10 @@ class DiffusionSettings(Settings):
         """Of each group."""
         return {"image": self.chain, "distance": self.chain, "label": self.label(labels)}
 
-    def x0(self, output: Tensor, x: Tensor, t: Tensor) -> Tensor:
-        """The clean group (b c h w) that an output stands for, at clocks t (b,)."""
-        alpha, sigma = self._shares(t)
-        return x0_of(self.target, output, x, alpha, sigma)
 
-    def error(self, output: Tensor, x0: Tensor, noise: Tensor, t: Tensor) -> Tensor:
-        """Mean squared error of an output, (b,); for the target x0 weighted as v's, up to the limit."""
-        alpha, sigma = self._shares(t)
-        error = (output - target_of(self.target, x0, noise, alpha, sigma)).square().mean(dim=(1, 2, 3))
-        if self.target == "x0":
-            error = error * self.chain.sigma(t).pow(-2).clamp(max=self.weight_limit)
-        return error
+class CoSynTraining(TrainingSettings):
+    """How the network is trained; Adam for all parameters as published."""
 
-    def _shares(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        return self.chain.alpha(t).view(-1, 1, 1, 1), self.chain.sigma(t).view(-1, 1, 1, 1)
-
-
-class TrainingSettings(Settings):
-    """How the network is trained."""
-
-    batch: int = Field(32, ge=1)
-    """Crops a step."""
-    optimiser: Literal["muon", "adam"] = "muon"
-    """Muon for the matrices and AdamW for the rest, or Adam for all, as published."""
-    learning_rate: float = Field(2e-3, gt=0)
-    """Of both optimisers."""
-    warmup: int = Field(50, ge=0)
-    """Steps over which the learning rate rises."""
-    decay: float = Field(0.4, ge=0, le=1)
-    """The last share of the budget, over which the learning rate falls to nothing."""
-    ema: float = Field(0.995, ge=0, lt=1)
-    """Decay of the moving average that generates."""
     image: float = Field(9.0, ge=0)
     """Weight of the image's loss."""
     distance: float = Field(1.0, ge=0)
@@ -119,13 +78,9 @@ class TrainingSettings(Settings):
     """Share of the crops whose counts are not given."""
 
 
-class SamplingSettings(Settings):
+class SamplingSettings(PathSettings):
     """How pairs are sampled; a guided step is two evaluations."""
 
-    sampler: Literal["ddim", "dpm_solver", "heun", "ancestral"] = "dpm_solver"
-    """See diffusion.samplers; ancestral with 1000 steps as released."""
-    steps: int = 16
-    """Steps of the sampler."""
     guidance: float = Field(2.0, ge=0)
     """Scale of the guidance on all parts of the state; 1 = none."""
     guided_by: tuple[Condition, ...] = ("text", "points")
@@ -207,46 +162,25 @@ def without(net: CoSynNet, given: Given, names: tuple[Condition, ...]) -> Given:
     return given
 
 
-class CoSynStage:
-    """The one stage: the network, its moving average, its optimisers (see training.loop.Stage)."""
-
-    name = "joint"
+class CoSynStage(AveragedStage[CoSynNet]):
+    """The one stage: the joint network, in training."""
 
     def __init__(
-        self, network: CoSynNetSettings, diffusion: DiffusionSettings, settings: TrainingSettings, sizes: JointSizes
+        self,
+        name: str,
+        network: CoSynNetSettings,
+        diffusion: DiffusionSettings,
+        settings: CoSynTraining,
+        sizes: JointSizes,
     ) -> None:
-        self.settings, self.diffusion = settings, diffusion
-        self.net = build(network, diffusion, sizes).to(memory_format=torch.channels_last)
-        self.average = averaged(self.net, settings.ema)
-        self.modules: Mapping[str, nn.Module] = {"net": self.net, "average": self.average}
-        self.optimisers: Mapping[str, Optimizer] = (
-            muon_and_adamw(self.net, self.net.hidden(), settings.learning_rate)
-            if settings.optimiser == "muon"
-            else {"adam": Adam(self.net.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99))}
-        )
-
-    @property
-    def averaged_net(self) -> CoSynNet:
-        """The network with the averaged weights: the one that generates."""
-        assert isinstance(self.average.module, CoSynNet), "the average is of the network"
-        return self.average.module
-
-    def setup(self, fabric: Fabric) -> None:
-        """Put the network and its average on the device."""
-        self.average.to(fabric.device)
-        self.wrapped, *self.wrapped_optimisers = fabric.setup(self.net, *self.optimisers.values())
+        self.settings, self.diffusion, net = settings, diffusion, build(network, diffusion, sizes)
+        super().__init__(name, net, net.hidden(), settings)
 
     def step(self, fabric: Fabric, batch: JointBatch, moment: Moment) -> dict[str, Tensor]:
         """One step on the weighted losses of all parts."""
         losses = self._losses(fabric.device, batch)
         weights = {"image": self.settings.image, "distance": self.settings.distance, "label": self.settings.label}
-        fabric.backward(torch.stack([weights[name] * loss for name, loss in losses.items()]).sum())
-        settings = self.settings
-        for optimiser in self.wrapped_optimisers:
-            set_rate(optimiser, warm_then_decay(moment, settings.learning_rate, settings.warmup, settings.decay))
-            optimiser.step()
-            optimiser.zero_grad()
-        self.average.update_parameters(self.net)
+        self.descend(fabric, torch.stack([weights[name] * loss for name, loss in losses.items()]).sum(), moment)
         return losses
 
     def _losses(self, device: torch.device, batch: JointBatch) -> dict[str, Tensor]:
@@ -274,7 +208,7 @@ class CoSynStage:
             if self.settings.label_loss == "bound"
             else _entropy(log_p, label, known)
         )
-        weight = chain.sigma(t).pow(2 * self.settings.p2)  # 1 + SNR = 1 / sigma^2
+        weight = p2_weight(chain, t, self.settings.p2)
         return {name: (weight * loss).mean() for name, loss in losses.items()}
 
     def _condition(self, device: torch.device, batch: JointBatch) -> Given:

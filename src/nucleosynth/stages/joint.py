@@ -1,39 +1,25 @@
-"""The flow over image and label as a stage: one network, its moving average, its two optimisers, its velocity loss."""
+"""The flow over image and label as a stage: one network, its clocks, its velocity loss."""
 
 from collections.abc import Mapping
 
 import torch
 from lightning_fabric import Fabric
 from pydantic import Field
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import Tensor
 
 from nucleosynth.conditions.coding import LabelCoding
-from nucleosynth.config import Settings
 from nucleosynth.data.crops import CodedBatch, Colours
 from nucleosynth.diffusion.flow import draw_clocks, noised, velocity_weight
 from nucleosynth.diffusion.losses import weighted_error
 from nucleosynth.nets.joint import JointNet
 from nucleosynth.nets.unet import Given, UNetSettings
+from nucleosynth.stages.training import AveragedStage, TrainingSettings
 from nucleosynth.training.checkpoint import Moment
-from nucleosynth.training.ema import averaged
-from nucleosynth.training.optimisers import muon_and_adamw
-from nucleosynth.training.rates import set_rate, warm_then_decay
 
 
-class TrainingSettings(Settings):
+class FlowTraining(TrainingSettings):
     """How the flow is trained."""
 
-    batch: int = Field(32, ge=1)
-    """Crops a step."""
-    learning_rate: float = Field(2e-3, gt=0)
-    """Of both optimisers: Muon for the convolutions' matrices, AdamW for the rest."""
-    warmup: int = Field(50, ge=0)
-    """Steps over which the learning rate rises."""
-    decay: float = Field(0.4, ge=0, le=1)
-    """The last share of the budget, over which the learning rate falls to nothing."""
-    ema: float = Field(0.995, ge=0, lt=1)
-    """Decay of the moving average that generates."""
     points: float = Field(0.3, ge=0, le=1)
     """Share of the crops whose points are given."""
     counts: float = Field(0.6, ge=0, le=1)
@@ -72,43 +58,19 @@ def condition(points: Tensor, pointed: Tensor, amounts: Tensor, counted: Tensor)
     return Given(torch.cat([points * flag, flag], dim=1), torch.cat([amounts * counted, counted], dim=1))
 
 
-class JointStage:
-    """The one stage: the network, its moving average, its optimiser (see training.loop.Stage)."""
-
-    name = "flow"
+class JointStage(AveragedStage[JointNet]):
+    """The one stage: the network of the flow, in training."""
 
     def __init__(
-        self, network: UNetSettings, settings: TrainingSettings, coding: LabelCoding, colours: Colours
+        self, name: str, network: UNetSettings, settings: FlowTraining, coding: LabelCoding, colours: Colours
     ) -> None:
-        self.settings, self.colours = settings, colours
-        self.net = build(network, coding).to(memory_format=torch.channels_last)
-        self.average = averaged(self.net, self.settings.ema)
-        self.optimisers: Mapping[str, Optimizer] = muon_and_adamw(
-            self.net, self.net.unet.hidden(), self.settings.learning_rate
-        )
-        self.modules: Mapping[str, nn.Module] = {"net": self.net, "average": self.average}
-
-    @property
-    def averaged_net(self) -> JointNet:
-        """The network with the averaged weights: the one that generates."""
-        assert isinstance(self.average.module, JointNet), "the average is of the network"
-        return self.average.module
-
-    def setup(self, fabric: Fabric) -> None:
-        """Put the network and its average on the device."""
-        self.average.to(fabric.device)
-        self.wrapped, *self.wrapped_optimisers = fabric.setup(self.net, *self.optimisers.values())
+        self.settings, self.colours, net = settings, colours, build(network, coding)
+        super().__init__(name, net, net.hidden(), settings)
 
     def step(self, fabric: Fabric, batch: CodedBatch, moment: Moment) -> dict[str, Tensor]:
         """One step on the velocity loss of both groups."""
-        settings = self.settings
         losses = self._losses(fabric, batch)
-        fabric.backward(losses["image"] + settings.label_weight * losses["label"])
-        for optimiser in self.wrapped_optimisers:
-            set_rate(optimiser, warm_then_decay(moment, settings.learning_rate, settings.warmup, settings.decay))
-            optimiser.step()
-            optimiser.zero_grad()
-        self.average.update_parameters(self.net)
+        self.descend(fabric, losses["image"] + self.settings.label_weight * losses["label"], moment)
         return losses
 
     def _losses(self, fabric: Fabric, batch: CodedBatch) -> dict[str, Tensor]:

@@ -5,29 +5,26 @@ dropped from some of the batch, so that sampling may be guided by it. Ours: a ch
 dropped, for an empty map is a condition too; and what the condition decides is computed once a sample, not once a step.
 """
 
-from collections.abc import Mapping
-from functools import partial
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import Tensor
 
 from nucleosynth.config import Settings
 from nucleosynth.diffusion.path import Noise
-from nucleosynth.diffusion.prediction import Denoise, Prediction, State, clipped, guided_pair
-from nucleosynth.diffusion.samplers import SAMPLERS, evaluations
-from nucleosynth.diffusion.schedule import following, spaced
+from nucleosynth.diffusion.prediction import Denoise, guided_pair
+from nucleosynth.diffusion.samplers import evaluations
+from nucleosynth.diffusion.schedule import spaced
 from nucleosynth.nets.adm import TINY, ADMSettings
 from nucleosynth.nets.count import StageCost
-from nucleosynth.nets.spade import Modulations, SpadeADM, joined
-from nucleosynth.stages.denoising import Denoising, TrainingSettings
+from nucleosynth.nets.spade import SpadeADM, joined
+from nucleosynth.stages.denoising import Denoising, PathSettings
+from nucleosynth.stages.training import AveragedStage, TrainingSettings
 from nucleosynth.training.checkpoint import Moment
-from nucleosynth.training.ema import averaged
 
 GROUP = "image"
 """The one channel group of the state."""
@@ -44,13 +41,9 @@ class PaintingTraining(TrainingSettings):
     """Share of the windows whose condition is dropped in the second phase."""
 
 
-class PaintingSampling(Settings):
+class PaintingSampling(PathSettings):
     """How an image is sampled; a guided step is two evaluations."""
 
-    sampler: Literal["ancestral", "ddim", "dpm_solver", "heun"] = "dpm_solver"
-    """See diffusion.samplers."""
-    steps: int = 16
-    """Steps for an image from noise; from a part of the way, that part of them."""
     guidance: float = Field(1.5, ge=0)
     """Scale of the guidance by the condition against none; 1 = none."""
 
@@ -66,8 +59,7 @@ class MaskToImageSettings(Settings):
     @model_validator(mode="after")
     def _can_be_sampled(self) -> Self:
         """A path has no more steps than the process, and guidance has an empty condition to start from."""
-        if not 1 <= self.sampling.steps <= self.denoising.steps:
-            raise ValueError(f"1 to {self.denoising.steps} sampling steps (they are {self.sampling.steps})")
+        self.denoising.check_path(self.sampling)
         if self.sampling.guidance != 1 and not (self.training.drop > 0 and self.training.second_phase < 1):
             raise ValueError("guidance 1 where the condition is never dropped in training")
         return self
@@ -98,26 +90,12 @@ def flagged(condition: Tensor, dropped: Tensor) -> Tensor:
     return torch.cat([condition * (1 - flag), flag], dim=1)
 
 
-class MaskToImageStage:
-    """The network, its moving average, its optimisers (see training.loop.Stage)."""
+class MaskToImageStage(AveragedStage[SpadeADM]):
+    """The network that paints, in training."""
 
     def __init__(self, name: str, settings: MaskToImageSettings, condition_channels: int) -> None:
-        self.name, self.settings = name, settings
-        self.net = build(settings, condition_channels).to(memory_format=torch.channels_last)
-        self.average = averaged(self.net, settings.training.ema)
-        self.optimisers: Mapping[str, Optimizer] = settings.training.optimisers(self.net, self.net.hidden())
-        self.modules: Mapping[str, nn.Module] = {"net": self.net, "average": self.average}
-
-    @property
-    def averaged_net(self) -> SpadeADM:
-        """The network with the averaged weights: the one that paints."""
-        assert isinstance(self.average.module, SpadeADM), "the average is of the network"
-        return self.average.module
-
-    def setup(self, fabric: Fabric) -> None:
-        """Put the network and its average on the device."""
-        self.average.to(fabric.device)
-        self.wrapped, *self.wrapped_optimisers = fabric.setup(self.net, *self.optimisers.values())
+        self.settings, net = settings, build(settings, condition_channels)
+        super().__init__(name, net, net.hidden(), settings.training)
 
     def step(
         self, fabric: Fabric, batch: tuple[NDArray[np.float32], NDArray[np.float32]], moment: Moment
@@ -127,9 +105,7 @@ class MaskToImageStage:
         second = moment.progress >= training.second_phase
         image, condition = (torch.from_numpy(part).to(fabric.device) for part in batch)
         loss = self._loss(image, condition, training.drop if second else 0.0)
-        fabric.backward(loss)
-        training.advance(self.wrapped_optimisers, moment, training.second_rate if second else 1.0)
-        self.average.update_parameters(self.net)
+        self.descend(fabric, loss, moment, training.second_rate if second else 1.0)
         return {GROUP: loss}
 
     def _loss(self, image: Tensor, condition: Tensor, drop: float) -> Tensor:
@@ -158,14 +134,12 @@ def paint(
     as much of its steps before them (SDEdit, Meng et al., ICLR 2022); from noise alone where it is not given. What is
     kept of a condition takes memory: at the published size, for 256^2 px in bf16, 1 GB a sample.
     """
-    sampling, chain = settings.sampling, settings.denoising.chain
-    times = _times(settings, 1.0 if start is None else share)
+    denoising, times = settings.denoising, _times(settings, 1.0 if start is None else share)
     x = noise.normal(GROUP, 0)
     if start is not None:
-        x = chain.noised(start, x, times[0].to(x.device).expand(len(x)))
-    denoise = clipped(_denoiser(fabric, net, condition, settings, times), (GROUP,))
-    x0 = SAMPLERS[sampling.sampler](denoise, {GROUP: x}, times[:, None], {GROUP: chain}, noise)[GROUP]
-    return x0.clamp(-1, 1)
+        x = denoising.chain.noised(start, x, times[0].to(x.device).expand(len(x)))
+    denoise = _denoiser(fabric, net, condition, settings, times)
+    return denoising.sample(denoise, x, GROUP, times, noise, settings.sampling.sampler)
 
 
 def cost(settings: MaskToImageSettings, condition_channels: int, size: int, name: str, share: float = 1.0) -> StageCost:
@@ -195,27 +169,14 @@ def _denoiser(
     fabric: Fabric, net: SpadeADM, condition: Tensor, settings: MaskToImageSettings, times: Tensor
 ) -> Denoise:
     """The denoiser under a condition, guided if asked; the empty condition is one for the whole batch."""
-    kept = torch.zeros(len(condition), dtype=torch.bool, device=condition.device)
+    kept, scale = torch.zeros(len(condition), dtype=torch.bool, device=condition.device), settings.sampling.guidance
     with fabric.autocast():
         modulations = net.encode(flagged(condition, kept))
-        if settings.sampling.guidance == 1:
-            return partial(_denoise, fabric, net, modulations, settings.denoising, times)
-        modulations = joined(modulations, net.encode(flagged(condition[:1], ~kept[:1])))
-    both = partial(_denoise, fabric, net, modulations, settings.denoising, times)
-    return guided_pair(both, settings.sampling.guidance)
+        if scale != 1:
+            modulations = joined(modulations, net.encode(flagged(condition[:1], ~kept[:1])))
 
+    def told(x: Tensor, clock: Tensor) -> Tensor:
+        return net(x, clock, modulations)  # type: ignore[no-any-return]
 
-def _denoise(
-    fabric: Fabric,
-    net: SpadeADM,
-    modulations: Modulations,
-    denoising: Denoising,
-    times: Tensor,
-    state: State,
-    t: Tensor,
-) -> Prediction:
-    x, clock = state[GROUP], t[:, 0]
-    with fabric.autocast():
-        raw = net(x, clock, modulations).float()
-    x0, log_variance = denoising.prediction(raw, x, clock, following(times, clock))
-    return Prediction({GROUP: x0}, None if log_variance is None else {GROUP: log_variance})
+    denoise = settings.denoising.denoiser(fabric, told, GROUP, times)
+    return denoise if scale == 1 else guided_pair(denoise, scale)

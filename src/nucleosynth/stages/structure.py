@@ -4,27 +4,25 @@ As published (Yu et al., MICCAI 2023): ADM's network, the noise and the variance
 [-1, 1]. Ours: x0 or v can be predicted instead, and a path may have few steps.
 """
 
-from collections.abc import Mapping
-from functools import partial
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import Tensor
 
 from nucleosynth.config import Settings
-from nucleosynth.diffusion.prediction import Denoise, Prediction, State, clipped, history_guided, target_of
-from nucleosynth.diffusion.samplers import SAMPLERS, Noise, evaluations
-from nucleosynth.diffusion.schedule import following, spaced
+from nucleosynth.diffusion.path import Noise
+from nucleosynth.diffusion.prediction import history_guided
+from nucleosynth.diffusion.samplers import evaluations
+from nucleosynth.diffusion.schedule import spaced
 from nucleosynth.nets.adm import ADM, ADMSettings
 from nucleosynth.nets.count import StageCost
-from nucleosynth.stages.denoising import Denoising, TrainingSettings
+from nucleosynth.stages.denoising import Denoising, PathSettings
+from nucleosynth.stages.training import AveragedStage, TrainingSettings
 from nucleosynth.training.checkpoint import Moment
-from nucleosynth.training.ema import averaged
 
 GROUP = "structure"
 """The one channel group of the state."""
@@ -40,11 +38,9 @@ TINY = ADMSettings(
 """A structure has no texture: coarser and a third as costly as a painter's network."""
 
 
-class StructureSampling(Settings):
+class StructureSampling(PathSettings):
     """How a structure is sampled."""
 
-    sampler: Literal["ancestral", "ddim", "dpm_solver", "heun"] = "dpm_solver"
-    """See diffusion.samplers."""
     steps: int = 25
     """Steps from noise to a structure."""
     history: float = Field(1.0, ge=0)
@@ -63,8 +59,7 @@ class StructureSettings(Settings):
     @model_validator(mode="after")
     def _can_be_sampled(self) -> Self:
         """A path has no more steps than the process, and guidance by the last step knows no variance."""
-        if not 1 <= self.sampling.steps <= self.denoising.steps:
-            raise ValueError(f"1 to {self.denoising.steps} sampling steps (they are {self.sampling.steps})")
+        self.denoising.check_path(self.sampling)
         if self.denoising.learned_variance and self.sampling.history:
             raise ValueError(f"history 0 where the variance is learned (history is {self.sampling.history})")
         return self
@@ -75,26 +70,12 @@ def build(settings: StructureSettings, channels: int) -> ADM:
     return ADM(settings.network, channels, settings.denoising.outputs(channels))
 
 
-class StructureStage:
-    """The network, its moving average, its optimisers (see training.loop.Stage)."""
+class StructureStage(AveragedStage[ADM]):
+    """The network that makes structures, in training."""
 
     def __init__(self, name: str, settings: StructureSettings, channels: int) -> None:
-        self.name, self.settings = name, settings
-        self.net = build(settings, channels).to(memory_format=torch.channels_last)
-        self.average = averaged(self.net, settings.training.ema)
-        self.optimisers: Mapping[str, Optimizer] = settings.training.optimisers(self.net, self.net.hidden())
-        self.modules: Mapping[str, nn.Module] = {"net": self.net, "average": self.average}
-
-    @property
-    def averaged_net(self) -> ADM:
-        """The network with the averaged weights: the one that generates."""
-        assert isinstance(self.average.module, ADM), "the average is of the network"
-        return self.average.module
-
-    def setup(self, fabric: Fabric) -> None:
-        """Put the network and its average on the device."""
-        self.average.to(fabric.device)
-        self.wrapped, *self.wrapped_optimisers = fabric.setup(self.net, *self.optimisers.values())
+        self.settings, net = settings, build(settings, channels)
+        super().__init__(name, net, net.hidden(), settings.training)
 
     def step(
         self, fabric: Fabric, batch: tuple[NDArray[np.float32], NDArray[np.float32]], moment: Moment
@@ -102,40 +83,26 @@ class StructureStage:
         """One step on structures (b c h w) in [-1, 1], and where they are known (b c h w), 0 or 1."""
         structure, known = (torch.from_numpy(part).to(fabric.device) for part in batch)
         loss = self._loss(structure, known)
-        fabric.backward(loss)
-        self.settings.training.advance(self.wrapped_optimisers, moment)
-        self.average.update_parameters(self.net)
+        self.descend(fabric, loss, moment)
         return {GROUP: loss}
 
     def _loss(self, structure: Tensor, known: Tensor) -> Tensor:
         denoising = self.settings.denoising
         t = denoising.chain.draw_clocks(len(structure)).to(structure.device)
         noise = torch.randn_like(structure)
-        raw = self.wrapped(denoising.chain.noised(structure, noise, t), t).float()
-        alpha, sigma = (share(t).view(-1, 1, 1, 1) for share in (denoising.chain.alpha, denoising.chain.sigma))
-        exact = target_of(denoising.target, structure, noise, alpha, sigma)
-        return denoising.error(told_only(raw, exact, known), structure, noise, t).mean()
-
-
-def told_only(raw: Tensor, exact: Tensor, known: Tensor) -> Tensor:
-    """raw (b c h w, or b 2c h w with variances) with no gradient and no error where known (b c h w) is 0."""
-    output, *variance = raw.chunk(raw.shape[1] // exact.shape[1], dim=1)
-    told = known > 0
-    return torch.cat([torch.where(told, output, exact), *(torch.where(told, v, v.detach()) for v in variance)], dim=1)
+        raw = self.wrapped(denoising.chain.noised(structure, noise, t), t)
+        return denoising.error(raw.float(), structure, noise, t, known).mean()
 
 
 @torch.inference_mode()
 def draw(fabric: Fabric, net: ADM, noise: Noise, settings: StructureSettings) -> Tensor:
     """Structures (b c h w) in [-1, 1] from the noise of a group "structure" (c h w)."""
-    sampling, chain = settings.sampling, settings.denoising.chain
-    times = spaced(chain.steps, sampling.steps)
-    denoise: Denoise = partial(_denoise, fabric, net, settings.denoising, times)
+    sampling, denoising = settings.sampling, settings.denoising
+    times = spaced(denoising.steps, sampling.steps)
+    denoise = denoising.denoiser(fabric, net, GROUP, times)
     if sampling.history:
         denoise = history_guided(denoise, sampling.history)
-    denoise = clipped(denoise, (GROUP,))
-    state = {GROUP: noise.normal(GROUP, 0)}
-    x0 = SAMPLERS[sampling.sampler](denoise, state, times[:, None], {GROUP: chain}, noise)[GROUP]
-    return x0.clamp(-1, 1)
+    return denoising.sample(denoise, noise.normal(GROUP, 0), GROUP, times, noise, sampling.sampler)
 
 
 def cost(settings: StructureSettings, channels: int, size: int, name: str) -> StageCost:
@@ -145,11 +112,3 @@ def cost(settings: StructureSettings, channels: int, size: int, name: str) -> St
         x, t = torch.empty(1, channels, size, size), torch.empty(1)
     path = evaluations(settings.sampling.sampler, settings.sampling.steps)
     return StageCost.of(name, net, lambda: net(x, t), evaluations=path)
-
-
-def _denoise(fabric: Fabric, net: ADM, denoising: Denoising, times: Tensor, state: State, t: Tensor) -> Prediction:
-    x, clock = state[GROUP], t[:, 0]
-    with fabric.autocast():
-        raw = net(x, clock).float()
-    x0, log_variance = denoising.prediction(raw, x, clock, following(times, clock))
-    return Prediction({GROUP: x0}, None if log_variance is None else {GROUP: log_variance})

@@ -34,9 +34,17 @@ class Moment:
 
 
 def save(
-    path: Path, owner: str, modules: Mapping[str, nn.Module], optimisers: Mapping[str, Optimizer], moment: Moment
+    path: Path,
+    owner: str,
+    modules: Mapping[str, nn.Module],
+    optimisers: Mapping[str, Optimizer],
+    moment: Moment,
+    beside: Mapping[str, str] | None = None,
 ) -> None:
-    """Write the checkpoint under a temporary name, then rename. `owner` names the method and stage."""
+    """Write the checkpoint under a temporary name, then rename.
+
+    owner: names the method and stage; beside: what the weights are of no use without, by name (`beside`).
+    """
     tensors = {
         f"module.{name}.{key}": value for name, module in modules.items() for key, value in module.state_dict().items()
     }
@@ -55,7 +63,11 @@ def save(
     temporary = path.with_name(f"_{path.name}.tmp")
     try:
         whole = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
-        save_file(whole, temporary, {"form": FORM, "owner": owner, "rest": json.dumps(rest)})
+        save_file(
+            whole,
+            temporary,
+            {"form": FORM, "owner": owner, "rest": json.dumps(rest), "beside": json.dumps(dict(beside or {}))},
+        )
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -94,6 +106,16 @@ def load(
     for name, optimiser in (optimisers or {}).items():
         optimiser.load_state_dict(_optimiser_state(name, tensors, rest["optimisers"][name]))
     return Moment(*rest["moment"])
+
+
+def beside(path: Path) -> dict[str, str]:
+    """What a checkpoint was saved with beside its weights, such as the text encoder that it was trained with.
+
+    Raises:
+        UserError: as `load`.
+    """
+    _, meta = _read(path)
+    return dict(json.loads(meta.get("beside", "{}")))
 
 
 def fingerprint(path: Path) -> str:

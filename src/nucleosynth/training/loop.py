@@ -60,13 +60,15 @@ def train(
     picture: Callable[[int], None] | None = None,
     marks: Sequence[float] = (),
     at_mark: Callable[[int, float], None] | None = None,
+    beside: Mapping[str, str] | None = None,
     workers: int = 2,
 ) -> Moment:
     """Train a stage until its budget is used; checkpoints, log and pictures go into the run folder.
 
     batch_at: step -> batch, a pure function of the step, called in worker threads. picture: called with the step at
     `PICTURES`. at_mark: called with the step and the mark when a share of the budget in `marks` is reached. The time
-    that both take is not counted. With `run.resume`, goes on from the stage's checkpoint where there is one.
+    that both take is not counted. beside: what the checkpoint is to say beside its weights (training.checkpoint).
+    With `run.resume`, goes on from the stage's checkpoint where there is one.
 
     Raises:
         Interrupted: Ctrl-C; the state is saved and the message says how to go on.
@@ -78,10 +80,16 @@ def train(
 
     def save(moment: Moment) -> None:
         if fabric.is_global_zero:
-            checkpoint.save(path, owner, stage.modules, stage.optimisers, moment)
+            checkpoint.save(path, owner, stage.modules, stage.optimisers, moment, beside)
 
-    clock = _Clock(budget, moment)
-    saved = time.monotonic()
+    def show(before: Moment, moment: Moment) -> None:
+        if picture and _passed(PICTURES, before, moment):
+            picture(moment.step)
+        if at_mark:
+            for share in _passed(marks, before, moment):
+                at_mark(moment.step, share)
+
+    clock, saved = _Clock(budget, moment), time.monotonic()
     with (
         _stop_flag() as stop,
         progress(f"{owner}", 1.0) as report,
@@ -92,21 +100,10 @@ def train(
             losses = stage.step(fabric, batches.get(moment.step), moment)
             before, moment = moment, clock.after(moment.step + 1)
             if moment.step % LOG_EVERY == 0 or moment.progress >= 1:
-                values = {name: float(value.detach()) for name, value in losses.items()}
-                run.log(stage.name, moment.step, {"seconds": round(moment.seconds, 2), **values})
-                report(moment.progress, f"step {moment.step}  " + "  ".join(f"{k} {v:.4f}" for k, v in values.items()))
-            if (
-                picture
-                and fabric.is_global_zero
-                and any(before.progress < share <= moment.progress for share in PICTURES)
-            ):
+                report(moment.progress, _logged(run, stage.name, moment, losses))
+            if fabric.is_global_zero:
                 with clock.standing():
-                    picture(moment.step)
-            reached = [share for share in marks if before.progress < share <= moment.progress]
-            if at_mark and fabric.is_global_zero:
-                with clock.standing():
-                    for share in reached:
-                        at_mark(moment.step, share)
+                    show(before, moment)
             if time.monotonic() - saved > SAVE_EVERY_S:
                 save(moment)
                 saved = time.monotonic()
@@ -116,6 +113,18 @@ def train(
                 raise Interrupted(f"{words}; go on with the same command and --resume")
     save(moment)
     return moment
+
+
+def _logged(run: Run, stage: str, moment: Moment, losses: Mapping[str, Tensor]) -> str:
+    """Put the losses into the run's log; a line that tells them."""
+    values = {name: float(value.detach()) for name, value in losses.items()}
+    run.log(stage, moment.step, {"seconds": round(moment.seconds, 2), **values})
+    return f"step {moment.step}  " + "  ".join(f"{name} {value:.4f}" for name, value in values.items())
+
+
+def _passed(shares: Sequence[float], before: Moment, moment: Moment) -> list[float]:
+    """The shares of the budget that were reached since."""
+    return [share for share in shares if before.progress < share <= moment.progress]
 
 
 class _Clock:
