@@ -1,0 +1,1 @@
+"""What a generator and its critics lose against each other, as mathematics; never a sample."""
