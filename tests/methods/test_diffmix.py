@@ -19,7 +19,7 @@ from nucleosynth.data.crops import Crops
 from nucleosynth.data.reader import read
 from nucleosynth.diffusion.schedule import Chain
 from nucleosynth.errors import UserError
-from nucleosynth.methods import label_painter
+from nucleosynth.methods import diffusion_painter
 from nucleosynth.methods.diffmix import PRESETS, DiffMix, PerturbedLabel
 from nucleosynth.methods.painting import network_image, rgb, training_batch
 from nucleosynth.run import Run
@@ -144,7 +144,7 @@ def test_painting_begins_from_the_image_part_of_the_way(method: DiffMix, monkeyp
         seen.append((start, share))
         return torch.zeros(4, 3, 16, 16) if start is None else start
 
-    monkeypatch.setattr(label_painter, "paint", spy)
+    monkeypatch.setattr(diffusion_painter, "paint", spy)
     conditions: list[Any] = asked(method, 3)
     conditions[1] = plain(conditions[1])
     found = made(method, conditions)
@@ -262,13 +262,13 @@ def test_images_come_back_from_a_network(tiles: list[Sample]) -> None:
 def test_given_labels_begin_from_their_own_images(
     trained: tuple[DiffMix, Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run, paint, starts = trained[1], label_painter.paint, []
+    run, paint, starts = trained[1], diffusion_painter.paint, []
 
     def spied(*parts: Any, start: Any, share: float) -> Any:
         starts.append(start)
         return paint(*parts, start=start, share=share)
 
-    monkeypatch.setattr(label_painter, "paint", spied)
+    monkeypatch.setattr(diffusion_painter, "paint", spied)
     data = "phantom:tiles=1&size=32&sources=1"
     generate(run.folder, out=tmp_path / "out", labels=data, batch=1, device="cpu", precision="32-true")
     tile = next(iter(read(data)))

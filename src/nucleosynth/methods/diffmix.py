@@ -26,8 +26,8 @@ from nucleosynth.data.tiles import resize_image
 from nucleosynth.layouts.donors import Donors
 from nucleosynth.layouts.perturbation import PerturbationSettings, perturbed, shares_of
 from nucleosynth.methods.batches import Group, Slot, own_size, padded
+from nucleosynth.methods.diffusion_painter import DiffusionPainter, DiffusionPainterSettings
 from nucleosynth.methods.kept import kept_windows
-from nucleosynth.methods.label_painter import LabelPainter, LabelPainterSettings
 from nucleosynth.methods.painting import network_image
 from nucleosynth.nets.adm import BASE, PAPER
 from nucleosynth.nets.count import StageCost
@@ -40,7 +40,7 @@ WINDOWS_KEY = 1
 """Beside (seed, k): the window of sample k and its changes; its noise has 0."""
 
 
-class DiffMixSettings(LabelPainterSettings):
+class DiffMixSettings(DiffusionPainterSettings):
     """Everything that a run of DiffMix is decided by."""
 
     perturbation: PerturbationSettings = PerturbationSettings()
@@ -91,7 +91,7 @@ class _Sources(NamedTuple):
     shares: Mapping[int, float]
 
 
-class DiffMix(LabelPainter[DiffMixSettings]):
+class DiffMix(DiffusionPainter[DiffMixSettings]):
     """A trained DiffMix (see methods.method.Method)."""
 
     name: ClassVar[str] = "diffmix"
@@ -159,8 +159,9 @@ class DiffMix(LabelPainter[DiffMixSettings]):
         made = []
         if begun:
             part = replace(group, slots=begun)
-            made += self._painted(part, seed, self._starts(part).to(self._fabric.device), self.settings.begin)
-        return made + (self._painted(replace(group, slots=rest), seed) if rest else [])
+            starts = self._starts(part).to(self._fabric.device)
+            made += self._samples(part, self._paint(part, self._maps(part), seed, starts, self.settings.begin), seed)
+        return made + (super()._make(replace(group, slots=rest), seed) if rest else [])
 
     def _starts(self, group: Group) -> Tensor:
         """(b 3 h w) the images that the slots of a group begin from; empty places are 0."""
