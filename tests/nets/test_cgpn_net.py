@@ -5,7 +5,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nucleosynth.nets.cgpn import CGPN, GRID, NARROW, PAPER, TINY, Affine, CGPNSettings, ClipCritic, MapNorm, normalised
+from nucleosynth.nets.cgpn import (
+    CGPN,
+    GRID,
+    NARROW,
+    PAPER,
+    TINY,
+    Affine,
+    CGPNSettings,
+    ClipCritic,
+    MapNorm,
+    Reader,
+    normalised,
+)
 from nucleosynth.nets.count import gflop, parameters
 
 SMALL = CGPNSettings(width=32, coarse=1, modulation=8, noise=4, seed=8, mapping=1)
@@ -117,7 +129,8 @@ def seen(grid: int = GRID, width: int = 8, text: int = 6) -> tuple[list[Tensor],
 @pytest.mark.parametrize("grid", [2, 4, 7, 8])
 def test_the_critic_says_one_number_a_pair(grid: int) -> None:
     maps, text = seen(grid)
-    assert ClipCritic(3, 8, grid, 6, hidden=8, joint=4)(maps, text).shape == (2,)
+    (said,) = ClipCritic(3, 8, grid, 6, hidden=8, joint=4)(maps, text)
+    assert said.shape == (2, 1)
 
 
 def test_the_published_critic_compares_by_kernels_of_four() -> None:
@@ -128,15 +141,27 @@ def test_the_published_critic_compares_by_kernels_of_four() -> None:
 
 def test_the_critic_hears_every_map_and_the_sentence_and_no_neighbour() -> None:
     critic, (maps, text) = lively(ClipCritic(3, 8, 7, 6, hidden=8, joint=4)), seen()
-    before = critic(maps, text)
+    before, beside = critic(maps, text, text.flip(0))
     for k in range(3):
         other = [part.flip(0) if k == place else part for place, part in enumerate(maps)]
-        assert (critic(other, text) - before).abs().max() > 1e-3
-    assert (critic(maps, text.flip(0)) - before).abs().max() > 1e-3
-    torch.testing.assert_close(critic([part[:1] for part in maps], text[:1]), before[:1])
+        assert (critic(other, text)[0] - before).abs().max() > 1e-3
+    assert (beside - before).abs().max() > 1e-3
+    torch.testing.assert_close(critic([part[:1] for part in maps], text[:1])[0], before[:1])
 
 
 def test_a_gradient_reaches_every_parameter_of_the_critic() -> None:
     critic = lively(ClipCritic(3, 8, 7, 6, hidden=12, joint=4))
-    critic(*seen()).sum().backward()
+    critic(*seen())[0].sum().backward()
     assert all(parameter.grad is not None and parameter.grad.any() for parameter in critic.parameters())
+
+
+def test_a_reader_sees_so_far_and_no_further() -> None:
+    reader = lively(Reader(5))
+    image = torch.zeros(1, 3, 48, 48, requires_grad=True)
+    assert reader(image).shape == (1, 5, 48, 48)
+    plain = image
+    for layer in reader.layers:
+        plain = functional.leaky_relu(layer(plain), 0.2)
+    plain[0, :, 24, 24].sum().backward()
+    touched = image.grad[0].abs().sum(0).nonzero()
+    assert (touched.min(), touched.max()) == (24 - 15, 24 + 15)

@@ -219,13 +219,14 @@ class ClipCritic(nn.Module):
         return self.last(first)  # type: ignore[no-any-return]
 
     def compare(self, seen: Tensor, text: Tensor) -> Tensor:
-        """A logit for each pair of what is seen and a sentence (b d): (b,)."""
+        """A logit for each pair of what is seen and a sentence (b d): (b 1)."""
         beside = text[..., None, None].expand(-1, -1, *seen.shape[2:])
-        return self.joint(torch.cat([seen, beside], dim=1)).flatten()  # type: ignore[no-any-return]
+        return self.joint(torch.cat([seen, beside], dim=1)).flatten(1)  # type: ignore[no-any-return]
 
-    def forward(self, maps: Sequence[Tensor], text: Tensor) -> Tensor:
-        """Logits (b,): above 0 for a real image and its own sentence."""
-        return self.compare(self.look(maps), text)
+    def forward(self, maps: Sequence[Tensor], *texts: Tensor) -> list[Tensor]:
+        """Logits (b 1) beside each of some sentences (b d): above 0 for a real image and its own."""
+        seen = self.look(maps)
+        return [self.compare(seen, text) for text in texts]
 
 
 class Mix(nn.Module):
@@ -247,3 +248,20 @@ class Mix(nn.Module):
         """(b c g g), the next map where it joins one -> (b width g g)."""
         found: Tensor = self.skip(x) + self.gamma * self.convolved(x)
         return found if self.beta is None or other is None else found + self.beta * other
+
+
+class Reader(nn.Module):
+    """Which class stands at each pixel, read from an image (b 3 h w): logits (b classes h w) from 31 px around."""
+
+    def __init__(self, classes: int, width: int = 32) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            nn.Conv2d(width if k else 3, width, 3, padding=2**k, dilation=2**k) for k in range(4)
+        )
+        self.out = nn.Conv2d(width, classes, 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """See the class."""
+        for layer in self.layers:
+            image = functional.leaky_relu(normalised(layer(image)), SLOPE)
+        return self.out(image)  # type: ignore[no-any-return]
