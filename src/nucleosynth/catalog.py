@@ -10,7 +10,9 @@ from typing import Any, Literal
 from nucleosynth.entries import METRICS, Entry
 from nucleosynth.errors import unknown_name
 
-Kind = Literal["verb", "data set", "class scheme", "format", "method", "encoder", "text encoder", "judge", "metric"]
+Kind = Literal[
+    "verb", "data set", "class scheme", "format", "method", "encoder", "text encoder", "clip", "judge", "metric"
+]
 
 
 CATALOG: dict[Kind, tuple[Entry, ...]] = {
@@ -251,6 +253,21 @@ CATALOG: dict[Kind, tuple[Entry, ...]] = {
             "encoders.t5:load",
             "encoder of a T5: t5:FOLDER, or t5:OWNER/NAME[:download]",
             "Raffel et al., Exploring the limits of transfer learning, JMLR 2020",
+        ),
+    ),
+    "clip": (
+        Entry(
+            "open_clip",
+            "encoders.open_clip_pair:load",
+            "both towers of a CLIP: open_clip:FOLDER, open_clip:MODEL:FILE, or open_clip:OWNER/NAME[:download]",
+            "Radford et al., Learning transferable visual models, ICML 2021",
+        ),
+        Entry(
+            "quiltnet",
+            "encoders.open_clip_pair:load_quiltnet",
+            "QuiltNet-B-32, of pathology: quiltnet of the hub's cache, quiltnet:FOLDER, FILE, or quiltnet:download",
+            "Ikezogwu et al., Quilt-1M, NeurIPS 2023",
+            "MIT",
         ),
     ),
     "judge": (

@@ -100,7 +100,7 @@ def test_a_clip_by_name_takes_a_file_of_both_towers(tmp_path: Path, monkeypatch:
 
 def test_a_clip_that_is_not_there_is_not_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    monkeypatch.setattr("nucleosynth.encoders.clip.try_to_load_from_cache", lambda name, _: asked.append(name))
+    monkeypatch.setattr("nucleosynth.encoders.hub.try_to_load_from_cache", lambda name, _: asked.append(name))
     for name in ("clip:owner/model", "clip:hf-hub:owner/model"):
         with pytest.raises(UserError, match=r"no weights for clip:owner/model(.|\n)*hf download owner/model"):
             load(name)
@@ -118,7 +118,7 @@ def test_a_model_of_the_hub_is_found_in_its_cache(tmp_path: Path, monkeypatch: p
         path = tmp_path / "tiny-clip" / file
         return str(path) if path.is_file() else None
 
-    monkeypatch.setattr("nucleosynth.encoders.clip.try_to_load_from_cache", cached)
+    monkeypatch.setattr("nucleosynth.encoders.hub.try_to_load_from_cache", cached)
     assert load("clip:owner/model").name == "clip:owner/model"
 
 

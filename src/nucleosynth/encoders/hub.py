@@ -72,9 +72,9 @@ def _place(kind: str, where: str) -> _Place:
         got = f"{name!r}, no such folder" if name else "no name"
         return _Place(name or "OWNER/NAME", lambda _: None, got, f"give {kind}:FOLDER or {kind}:OWNER/NAME")
     if word == DOWNLOAD:
-        return _Place(name, partial(_fetched, name), "not all of them on the hub", f"give a folder: {kind}:FOLDER")
+        return _Place(name, partial(fetched, name), "not all of them on the hub", f"give a folder: {kind}:FOLDER")
     mend = f"run `hf download {name}`, ask for it by {kind}:{name}:{DOWNLOAD}, or give a folder: {kind}:FOLDER"
-    return _Place(name, partial(_cached, name), "not all of them, and nothing is downloaded unasked", mend)
+    return _Place(name, partial(cached, name), "not all of them, and nothing is downloaded unasked", mend)
 
 
 def _first(choice: Choice, look: Callable[[str], Path | None]) -> Path | None:
@@ -90,15 +90,16 @@ def _inside(folder: Path, file: str) -> Path | None:
     return folder / file if (folder / file).is_file() else None
 
 
-def _cached(name: str, file: str) -> Path | None:
+def cached(name: str, file: str) -> Path | None:
+    """A file of OWNER/NAME in the hub's cache; None where it is not there."""
     path = try_to_load_from_cache(name, file)
     return Path(path) if isinstance(path, str) else None
 
 
-def _fetched(name: str, file: str) -> Path | None:
+def fetched(name: str, file: str) -> Path | None:
     """A file from the cache, else from the hub; None where the hub has none of that name."""
     try:
-        return _cached(name, file) or Path(hf_hub_download(name, file))
+        return cached(name, file) or Path(hf_hub_download(name, file))
     except RemoteEntryNotFoundError:
         return None
     except (HfHubHTTPError, OSError, RuntimeError, ValueError) as error:
