@@ -1,0 +1,194 @@
+"""pix2pixHD's generators: a global one, and a local enhancer around it at twice the resolution.
+
+Wang et al., "High-resolution image synthesis and semantic manipulation with conditional GANs", CVPR 2018. Two options
+make them DAFF-GAN's (Cheng et al.): criss-cross attention before the residual blocks, and a long skip around both.
+Noise beside the condition, so that a condition has many images, is ours: of several octaves, since instance norm takes
+away whatever is the same everywhere.
+"""
+
+from typing import Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nucleosynth.config import Settings
+from nucleosynth.nets.criss_cross import CrissCross
+from nucleosynth.nets.patchgan import halved
+
+SPREAD = 0.02
+"""Standard deviation of weights at the start."""
+OCTAVE = 4
+"""Each channel of noise is that many times as coarse as the one before."""
+OCTAVES = 4
+
+
+class Pix2PixHDSettings(Settings):
+    """Size of a generator."""
+
+    width: int = Field(64, ge=2)
+    """Channels at the global generator's full resolution; each halving doubles them."""
+    downs: int = Field(4, ge=1)
+    """Halvings of the global generator."""
+    blocks: int = Field(9, ge=1)
+    """Residual blocks of the global generator."""
+    local_width: int = Field(32, ge=0)
+    """Channels of the local enhancer at full resolution: half of `width`; 0 = the global generator alone."""
+    local_blocks: int = Field(3, ge=1)
+    """Residual blocks of the local enhancer."""
+    attention: int = Field(0, ge=0)
+    """How often criss-cross attention is applied before the residual blocks; DAFF-GAN: 2."""
+    long_skip: bool = False
+    """Whether what comes before the attention is added after the last residual block; DAFF-GAN: yes."""
+    noise: int = Field(0, ge=0)
+    """Channels of noise beside the condition."""
+
+    @model_validator(mode="after")
+    def _enhances(self) -> Self:
+        """What the local enhancer halves is added to the global generator's features."""
+        if self.local_width not in (0, self.width / 2):
+            raise ValueError(f"local_width of half of width, {self.width / 2:g}, or 0 (it is {self.local_width})")
+        return self
+
+    @property
+    def stride(self) -> int:
+        """Sides are multiples of this, px: reflection at the narrowest map needs 2 px a side."""
+        return 2 << (self.downs + (self.local_width > 0))
+
+
+class GlobalGenerator(nn.Module):
+    """A condition (b inputs h w), and noise (b z h w), 0 unless given -> (b outputs h w), without bounds.
+
+    outputs: 0 = no last layer, so that `width` features come out. Sides are multiples of 2^(downs + 1).
+    """
+
+    def __init__(self, settings: Pix2PixHDSettings, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.noise, widths = settings.noise, [settings.width * 2**k for k in range(settings.downs + 1)]
+        self.first = _convolution(inputs + settings.noise, widths[0], 7)
+        self.downs = nn.ModuleList(_halving(wide // 2, wide) for wide in widths[1:])
+        self.middle = Middle(widths[-1], settings.blocks, settings.attention, settings.long_skip)
+        self.ups = nn.ModuleList(_doubling(wide, wide // 2) for wide in reversed(widths[1:]))
+        self.last = _convolution(widths[0], outputs, 7) if outputs else nn.Identity()
+
+    def forward(self, condition: Tensor, noise: Tensor | None = None) -> Tensor:
+        """See the class."""
+        x = _active(self.first(beside(condition, noise, self.noise)))
+        for down in self.downs:
+            x = _active(down(x))
+        x = self.middle(x)
+        for up in self.ups:
+            x = _active(up(x))
+        return self.last(x)  # type: ignore[no-any-return]
+
+
+class LocalEnhancer(nn.Module):
+    """As the global generator, which sees the condition at half the resolution here and gives its features alone.
+
+    Sides are multiples of the settings' stride.
+    """
+
+    def __init__(self, settings: Pix2PixHDSettings, inputs: int, outputs: int) -> None:
+        super().__init__()
+        width, self.noise = settings.local_width, settings.noise
+        self.coarse = GlobalGenerator(settings, inputs, 0)
+        self.first, self.down = _convolution(inputs + settings.noise, width, 7), _halving(width, 2 * width)
+        self.middle = Middle(2 * width, settings.local_blocks, settings.attention, settings.long_skip)
+        self.up, self.last = _doubling(2 * width, width), _convolution(width, outputs, 7)
+
+    def forward(self, condition: Tensor, noise: Tensor | None = None) -> Tensor:
+        """See the class."""
+        return self.enhanced(self.features(condition, noise), condition, noise)
+
+    def features(self, condition: Tensor, noise: Tensor | None = None) -> Tensor:
+        """What the global generator sees in the halved condition: (b width h/2 w/2)."""
+        return self.coarse(halved(condition), None if noise is None else noise[..., ::2, ::2])  # type: ignore[no-any-return]
+
+    def enhanced(self, features: Tensor, condition: Tensor, noise: Tensor | None = None) -> Tensor:
+        """The rest, given those features."""
+        x = _active(self.first(beside(condition, noise, self.noise)))
+        x = self.middle(_active(self.down(x)) + features)
+        return self.last(_active(self.up(x)))  # type: ignore[no-any-return]
+
+
+class Middle(nn.Module):
+    """Criss-cross attention, residual blocks, and the long skip around both, where there are any; (b c h w)."""
+
+    def __init__(self, width: int, blocks: int, attention: int, long_skip: bool) -> None:
+        super().__init__()
+        self.attention = CrissCross(width, attention) if attention else nn.Identity()
+        self.blocks, self.long_skip = nn.Sequential(*(_Block(width) for _ in range(blocks))), long_skip
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
+        found: Tensor = self.blocks(self.attention(x))
+        return found + x if self.long_skip else found
+
+
+class _Block(nn.Module):
+    """x + norm(conv(relu(norm(conv(x)))))."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first, self.second = _convolution(width, width, 3), _convolution(width, width, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + functional.instance_norm(self.second(_active(self.first(x))))
+
+
+def generator(settings: Pix2PixHDSettings, inputs: int, outputs: int) -> GlobalGenerator | LocalEnhancer:
+    """The generator of some settings: with its local enhancer, unless they have none."""
+    return (LocalEnhancer if settings.local_width else GlobalGenerator)(settings, inputs, outputs)
+
+
+def head(settings: Pix2PixHDSettings, outputs: int) -> nn.Module:
+    """A last layer for a global generator that has none: (b width h w) -> (b outputs h w)."""
+    return _convolution(settings.width, outputs, 7)
+
+
+def beside(condition: Tensor, noise: Tensor | None, channels: int) -> Tensor:
+    """The condition with that many channels of noise (b z h w) beside it, 0 where there is none.
+
+    White noise becomes octaves: channel k is made of cells of 4^(k mod 4) px with smooth ways between them.
+    """
+    if not channels:
+        return condition
+    if noise is None:
+        noise = condition.new_zeros(len(condition), channels, *condition.shape[2:])
+    return torch.cat(
+        [condition, *(_coarsened(noise[:, k : k + 1], OCTAVE ** (k % OCTAVES)) for k in range(channels))], 1
+    )
+
+
+def _coarsened(noise: Tensor, cell: int) -> Tensor:
+    """One number in each cell of that side, and smooth ways between the cells' middles."""
+    if cell == 1:
+        return noise
+    return functional.interpolate(noise[..., ::cell, ::cell], noise.shape[2:], mode="bilinear")
+
+
+def _active(x: Tensor) -> Tensor:
+    return functional.relu(functional.instance_norm(x))
+
+
+def _convolution(channels_in: int, channels_out: int, kernel: int) -> nn.Module:
+    """It keeps its size; borders are reflected."""
+    layer = nn.Conv2d(channels_in, channels_out, kernel, padding=kernel // 2, padding_mode="reflect")
+    return _started(layer)
+
+
+def _halving(channels_in: int, channels_out: int) -> nn.Module:
+    return _started(nn.Conv2d(channels_in, channels_out, 3, stride=2, padding=1))
+
+
+def _doubling(channels_in: int, channels_out: int) -> nn.Module:
+    return _started(nn.ConvTranspose2d(channels_in, channels_out, 3, stride=2, padding=1, output_padding=1))
+
+
+def _started(layer: nn.Conv2d | nn.ConvTranspose2d) -> nn.Module:
+    """Weights N(0, .02), no bias."""
+    nn.init.normal_(layer.weight, 0, SPREAD)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
