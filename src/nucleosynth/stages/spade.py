@@ -1,0 +1,131 @@
+"""SPADE's game: an image for a label in the style of the real one, judged by patches (Park et al., CVPR 2019).
+
+A style is drawn from what the encoder says of the label's own image, and held near N(0, 1) by the Kullback-Leibler
+divergence, so that a style from N(0, 1) paints the label later. Generator and encoder learn as one. Critics see the
+label beside the image.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+
+from nucleosynth.adversarial.losses import Kind, feature_matching, perceptual
+from nucleosynth.nets.count import StageCost
+from nucleosynth.nets.patchgan import MultiScale, logits
+from nucleosynth.nets.spade_generator import SpadeAutoencoder, SpadeGenerator, SpadeGeneratorSettings, Styled
+from nucleosynth.stages.game import Game, GameSettings, Judgement
+from nucleosynth.training.checkpoint import Moment
+
+CRITIC = "critic"
+Maps = Callable[[Tensor], Sequence[Tensor]]
+"""Images (b 3 h w) in [-1, 1] -> the maps of a pretrained network that the perceptual loss compares."""
+
+
+class SpadeTraining(GameSettings):
+    """How generator, encoder and critic are trained; as published unless stated."""
+
+    generator_rate: float = Field(1e-4, gt=0)
+    """Learning rate of generator and encoder."""
+    critic_rate: float = Field(4e-4, gt=0)
+    """Learning rate of the critic."""
+    betas: tuple[float, float] = (0.0, 0.9)
+    """Adam's, of both sides."""
+    loss: Kind = "hinge"
+    """The kind of game."""
+    divergence: float = Field(0.05, ge=0)
+    """Weight of the nats that a style is away from N(0, 1), a mean over images (the release: a device's sum)."""
+    scales: int = Field(2, ge=1)
+    """Scales of the critic."""
+    layers: int = Field(3, ge=1)
+    """Its halvings at each (the release counts one more)."""
+    critic_width: int = Field(64, ge=1)
+    """Channels of its first layer."""
+
+
+class Shown(NamedTuple):
+    """A batch on the device: images (b 3 h w) in [-1, 1], labels (b c h w), noise of the styles (b z)."""
+
+    image: Tensor
+    label: Tensor
+    noise: Tensor
+
+
+class SpadeStage(Game[SpadeAutoencoder, Shown, Styled]):
+    """Generator, encoder and critic, in training.
+
+    labels: channels of a label. maps: what the perceptual loss compares; without it that loss is off.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        network: SpadeGeneratorSettings,
+        training: SpadeTraining,
+        labels: int,
+        maps: Maps | None = None,
+    ) -> None:
+        self.settings, self._maps = training, maps
+        critic = MultiScale(labels + 3, training.scales, training.critic_width, training.layers, spectral=True)
+        super().__init__(name, SpadeAutoencoder(network, labels), {CRITIC: critic}, training)
+
+    def received(self, fabric: Fabric, batch: tuple[NDArray[np.float32], NDArray[np.float32]], moment: Moment) -> Shown:
+        """Images and their labels, with the noise of the styles."""
+        image, label = (torch.from_numpy(part).to(fabric.device) for part in batch)
+        return Shown(image, label, torch.randn(len(image), self.generator.generator.settings.style).to(image))
+
+    def fake(self, batch: Shown) -> Styled:
+        """Each label painted anew in the style of its image, in [-1, 1]."""
+        made = self.wrapped_generator(batch.label, batch.image, batch.noise)
+        return Styled(torch.tanh(made.image.float()), made.mean.float(), made.log_variance.float())
+
+    def critic_losses(self, batch: Shown, fake: Styled) -> Judgement:
+        """Hinges of real and painted images, each beside its label."""
+        critic, objective = self.wrapped_critics[CRITIC], self.settings.objective
+        real, false = (logits(critic(_beside(batch, image))) for image in (batch.image, fake.image.detach()))
+        return Judgement({CRITIC: objective.critic(real, false)}, objective.told_apart(real, false))
+
+    def generator_losses(self, batch: Shown, fake: Styled) -> Mapping[str, Tensor]:
+        """What the critic says, how far its features are from those of the real image, how far styles from N(0, 1)."""
+        training, critic = self.settings, self.critics[CRITIC]
+        features = critic(_beside(batch, fake.image))
+        with torch.no_grad():
+            wanted = critic(_beside(batch, batch.image))
+        found = {
+            "patch": training.adversarial * training.objective.generator(logits(features)),
+            "feature": training.feature_matching * feature_matching(wanted, features),
+            "style": training.divergence * divergence(fake.mean, fake.log_variance),
+        }
+        if self._maps is not None:
+            found["perceptual"] = training.perceptual * perceptual(self._maps, batch.image, fake.image)
+        return found
+
+
+def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """Kullback-Leibler divergence in nats of N(mean, exp(log_variance)) from N(0, 1), (b z) each, a mean over b."""
+    return 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).sum(1).mean()
+
+
+@torch.inference_mode()
+def paint(fabric: Fabric, net: SpadeAutoencoder, label: Tensor, style: Tensor) -> Tensor:
+    """Images (b 3 h w) in [-1, 1] for labels (b c h w) and styles (b z)."""
+    with fabric.autocast():
+        return torch.tanh(net.generator(label, style).float())
+
+
+def cost(network: SpadeGeneratorSettings, labels: int, size: int, name: str) -> StageCost:
+    """What an image of size^2 costs, counted on shapes; the encoder is for training alone."""
+    with torch.device("meta"):
+        net = SpadeGenerator(network, labels)
+        label, style = torch.empty(1, labels, size, size), torch.empty(1, network.style)
+    return StageCost.of(name, net, lambda: net(label, style), evaluations=1)
+
+
+def _beside(batch: Shown, image: Tensor) -> Tensor:
+    """What the critic is shown."""
+    return torch.cat([batch.label, image], dim=1)
