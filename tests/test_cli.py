@@ -29,6 +29,8 @@ EXPECTED = {
     "subset": "--by",
     "fit": "--without",
     "generate": "--caption",
+    "layouts fit": "--overwrite",
+    "layouts sample": "LIBRARY",
     "segment fit": "--weights",
     "segment predict": "RUN|WEIGHTS",
     "score": "--aggregation",

@@ -25,6 +25,7 @@ PUBLIC = [
     "fit",
     "generate",
     "inspect",
+    "layouts",
     "list",
     "read",
     "score",

@@ -39,8 +39,8 @@ _VERBS = (
     "study",
     "cost",
 )
-_PAIRED = ("segment",)
-"""First words of verbs of two words: modules whose functions are the second words."""
+_PAIRED = {"segment": "verbs.segment", "layouts": "layouts"}
+"""First words of verbs of two words: modules that have the second words as functions."""
 _MODULES = {
     "Sample": "sample",
     "Layout": "sample",
@@ -60,7 +60,7 @@ def __getattr__(name: str) -> Any:
     if name in _VERBS:
         return import_module("nucleosynth.catalog").load("verb", name)
     if name in _PAIRED:
-        return import_module(f"nucleosynth.verbs.{name}")
+        return import_module(f"nucleosynth.{_PAIRED[name]}")
     raise AttributeError(f"module 'nucleosynth' has no attribute {name!r}")
 
 

@@ -74,6 +74,12 @@ METRICS = (
         "Levin and Peres, Markov Chains and Mixing Times, 2017",
     ),
     Entry(
+        "layout",
+        "metrics.layout:layout_distances",
+        "nuclei of each class in a layout, distances to neighbours: Wasserstein distances, and the spread of real ones",
+        "Ramdas et al., On Wasserstein two-sample testing, Entropy 2017",
+    ),
+    Entry(
         "fsd",
         "metrics.proportions:fsd",
         "Frechet distance between class proportions in per cent",

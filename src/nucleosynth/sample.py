@@ -250,7 +250,8 @@ class Condition:
     size: (h w) in px at `mpp`; known: (h w) bool, True where a pixel of the given image or label is to be kept;
     begin: an image that is painted over, where `image` is one that is kept; methods that start from noise ignore it;
     counts: nuclei wanted of each class (C,), or (C + 1,) where the last are those of unknown type; name, source and
-    licence: where it comes from ("" when it is made up).
+    licence: where it comes from ("" when it is made up, joined by "; " where there are several); operations: what was
+    done to it since.
     """
 
     size: tuple[int, int]
@@ -269,6 +270,7 @@ class Condition:
     name: str = ""
     source: str = ""
     licence: str = ""
+    operations: tuple[Mapping[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
         where = f"condition {self.name!r}"

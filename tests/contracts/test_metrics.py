@@ -7,7 +7,7 @@ images that hold no nucleus (or no content).
 import inspect
 import re
 from copy import deepcopy
-from dataclasses import is_dataclass
+from dataclasses import is_dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from nucleosynth import catalog
 from nucleosynth.metrics.aggregation import Aggregate, judge
 from nucleosynth.metrics.classification import Nuclei
 from nucleosynth.metrics.shapes import Label
+from nucleosynth.sample import Layout
 
 RNG = np.random.default_rng(0)
 TRUE, PREDICTED = RNG.integers(0, 4, (2, 6, 6)).repeat(4, axis=1).repeat(4, axis=2).astype(np.int32)
@@ -36,6 +37,10 @@ IMAGES = [
 ]
 NO_IMAGE = [judge(EMPTY, EMPTY, TYPES[1], TYPES[1], 2)]
 LABELS = [Label(np.pad(np.roll(TRUE, k, 0), 1), TYPES[0], 0.25) for k in range(3)]
+LAYOUTS = [
+    Layout(RNG.uniform(0, 23, (9, 2)).astype(np.float32), np.arange(9).astype(np.uint8) % 3, (24, 24), ("a", "b"), 0.5)
+    for _ in range(4)
+]
 
 EXAMPLES: dict[str, tuple[tuple[Any, ...], tuple[Any, ...]]] = {
     "instance": ((TRUE, PREDICTED), (EMPTY, EMPTY)),
@@ -48,6 +53,10 @@ EXAMPLES: dict[str, tuple[tuple[Any, ...], tuple[Any, ...]]] = {
     "counts": (
         (1 + np.eye(4, 2, dtype=int), np.ones((1, 2), int), ["a", "b"]),
         (np.zeros((0, 2)), np.zeros((0, 2)), "ab"),
+    ),
+    "layout": (
+        (LAYOUTS, LAYOUTS[1:], ["a", "b"]),
+        ([replace(LAYOUTS[0], xy=np.zeros((0, 2), np.float32), classes=TYPES[1])] * 2, [], ["a", "b"]),
     ),
     "fsd": (tuple(SHARES), (BACKGROUND_ALONE, BACKGROUND_ALONE)),
     "kid": (tuple(SHARES), (BACKGROUND_ALONE, BACKGROUND_ALONE)),

@@ -60,7 +60,9 @@ class Origin:
     def of_sample(self, seed: int, k: int, condition: Condition, begun: bool = False) -> dict[str, Any]:
         """`Sample.provenance` of sample k; begun: painting began from the condition's image (Condition.begin)."""
         fields = sorted(condition.given() | ({"begin"} if begun else set()))
-        given = {"given": fields, "name": condition.name, "source": condition.source}
+        given: dict[str, Any] = {"given": fields, "name": condition.name, "source": condition.source}
+        if condition.operations:
+            given["operations"] = list(condition.operations)
         return {
             "kind": "synthetic",
             "generator": self.generator,

@@ -107,7 +107,7 @@ def _sources(tile: Sample, arm: str) -> Iterator[str]:
     yield from (entry["source"] for entry in training)
     given = provenance.get("condition", {}).get("source", "")
     own = f"{SYNTHETIC}/{provenance.get('generator')}-{provenance.get('checkpoint')}"
-    yield from (source for source in (given, tile.source) if source not in ("", own))
+    yield from (source for source in (*given.split("; "), tile.source) if source not in ("", own))
 
 
 def _some(sources: set[str]) -> str:

@@ -15,6 +15,8 @@ from nucleosynth.data.reader import read, resolve
 from nucleosynth.data.store import ROWS_PER_SHARD, StoreWriter, open_for_writing
 from nucleosynth.data.windows import Cutting, windows
 from nucleosynth.errors import UserError
+from nucleosynth.layouts import table
+from nucleosynth.layouts.asking import layout_conditions
 from nucleosynth.pictures import write_contact_sheet
 from nucleosynth.progress import progress, say
 from nucleosynth.run import Run
@@ -59,7 +61,8 @@ def generate(
         seed: of all randomness.
         size: side of a tile, px at the method's resolution; given tiles are cut into such windows, else kept whole.
         batch: samples that go through the network together; other sizes give the same samples up to rounding.
-        points: place nuclei where this data has them.
+        points: place nuclei where this data has them, or a table of layouts (`nucleosynth layouts sample`, a .parquet
+            file).
         counts: make as many nuclei of each class as each tile of this data has.
         labels: paint an image for each label of this data; diffmix begins from the image that the label has.
         images: find the nuclei of each image of this data.
@@ -82,7 +85,7 @@ def generate(
     side = _one_side(asked, kind)
     _check_caption(caption, kind)
     _check_parts([*asked, *(["caption"] if caption else [])], opened)
-    if side:
+    if side and not _is_layouts(side, asked[side]):
         resolve(asked[side])
     model = _load(kind, opened, device, precision)
 
@@ -160,9 +163,16 @@ def _captioned(conditions: Iterator[Condition], caption: str | None) -> Iterator
 
 
 def _given_once(side: str, data: "_Asked", size: int | None, model: Any) -> Iterator[Condition]:
+    if _is_layouts(side, data.data):
+        yield from layout_conditions(Path(data.data), model.class_names, model.mpp or model.facts.mpp, size)
+        return
     for sample in read(*data):
         for tile in _windows(sample, size, model.mpp):
             yield _condition(side, renamed(tile, model.class_names), model)
+
+
+def _is_layouts(side: str, data: str) -> bool:
+    return side == "points" and table.is_table(data)
 
 
 def _windows(sample: Sample, size: int | None, mpp: float | None) -> Iterator[Sample]:
