@@ -1,6 +1,6 @@
 """What the pairs of a trained run are worth before any judge sees them.
 
-    python benchmarks/pairs.py RUN DATA [--classes SCHEME] [--n 128] [--json FILE]
+    python benchmarks/pairs.py RUN DATA [--classes SCHEME] [--n 128] [--set sampling.guidance=1.5 ...] [--json FILE]
 
 RUN is a run folder of any method, DATA the data it was trained on (with splits). Prints one table:
 
@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from nucleosynth import catalog
+from nucleosynth import catalog, config
 from nucleosynth.conditions import captions
 from nucleosynth.conditions.counts import from_classes
 from nucleosynth.conditions.points import from_instances
@@ -43,6 +43,7 @@ from nucleosynth.run import Run
 from nucleosynth.sample import Condition, Sample
 from nucleosynth.seeds import generator_of
 from nucleosynth.training.device import fabric_for
+from nucleosynth.verbs.fit import assignments
 
 
 def main() -> None:
@@ -52,14 +53,23 @@ def main() -> None:
     parser.add_argument("data")
     parser.add_argument("--n", type=int, default=128)
     parser.add_argument("--classes", help="the class scheme that the run was trained in")
+    parser.add_argument("--set", nargs="*", default=(), help="settings other than those of the training")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    run = Run.open(options.run)
-    model = catalog.load("method", run.record.method).load(run, fabric_for())
+    model = changed(Run.open(options.run), options.set)
     found = measure(model, options.data, options.n, options.classes)
     print("\n".join(f"{name:<28}{value:.3f}" for name, value in found.items()))
     if options.json:
         options.json.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def changed(run: Run, changes: Sequence[str]) -> Any:
+    """The trained method of a run, with other settings of sampling."""
+    kind = catalog.load("method", run.record.method)
+    settings = type(kind.presets["tiny"]).model_validate(run.record.settings)
+    chosen = config.resolve(settings, assignments(changes), "--set").model_dump(mode="json")
+    record = run.record.model_copy(update={"settings": chosen})
+    return kind.load(Run(run.folder, record, resume=True), fabric_for())
 
 
 def measure(model: Any, data: str, n: int, classes: str | None = None) -> dict[str, float]:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from nucleosynth.diffusion.flow import Flow
-from nucleosynth.diffusion.schedule import Chain, Process, Reverse, following, spaced
+from nucleosynth.diffusion.schedule import Chain, Process, Reverse, following, spaced, spaced_by_noise
 from nucleosynth.errors import UserError
 
 CHAINS = {"linear": Chain.linear, "cosine": Chain.cosine, "log_snr_cosine": Chain.log_snr_cosine}
@@ -111,6 +111,34 @@ def test_clocks_are_rounded_to_the_nearest_the_later_in_doubt() -> None:
 def test_paths_that_the_chain_does_not_have_are_refused(n: int, start: int | None) -> None:
     with pytest.raises(UserError, match="a path that the chain does not have"):
         spaced(10, n, start)
+
+
+@pytest.mark.parametrize("chain", [Chain.linear(), Chain.cosine(), Chain.log_snr_cosine(), Chain.cosine(50)])
+@pytest.mark.parametrize(("n", "share"), [(1, 1.0), (2, 1.0), (16, 1.0), (50, 1.0), (7, 0.3), (1, 0.02)])
+def test_clocks_spaced_by_noise_fall_once_each_from_start_to_data(chain: Chain, n: int, share: float) -> None:
+    start = round(share * chain.steps)
+    clocks = spaced_by_noise(chain, n, start)
+    assert (len(clocks), int(clocks[0]), int(clocks[-1])) == (n + 1, start, 0)
+    assert (clocks.diff() < 0).all()
+    torch.testing.assert_close(clocks, clocks.round())
+
+
+def test_every_clock_is_every_clock() -> None:
+    assert spaced_by_noise(Chain.cosine(30), 30).tolist() == list(range(30, -1, -1))
+
+
+@pytest.mark.parametrize("chain", [Chain.linear(), Chain.cosine(), Chain.log_snr_cosine()])
+def test_steps_are_even_in_the_ratio_of_data_and_noise(chain: Chain) -> None:
+    clocks = spaced_by_noise(chain, 12)
+    steps = (chain.log_snr(clocks[1:-1].double()) / 2).diff()
+    wide = (chain.log_snr(torch.tensor([10.0]).double())[0] / 2 + 5) / 11
+    torch.testing.assert_close(steps, torch.full_like(steps, float(wide)), rtol=0.1, atol=0)
+    assert clocks[-2] == 10
+
+
+def test_a_path_that_the_chain_does_not_have_is_refused_by_noise_too() -> None:
+    with pytest.raises(UserError, match="a path that the chain does not have"):
+        spaced_by_noise(Chain.cosine(), 20, 10)
 
 
 def test_the_next_clock_of_a_path() -> None:

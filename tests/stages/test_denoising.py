@@ -7,8 +7,9 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
+from nucleosynth.diffusion.schedule import spaced_by_noise
 from nucleosynth.stages.cosyn import DiffusionSettings
-from nucleosynth.stages.denoising import PUBLISHED, Denoising, Gaussian
+from nucleosynth.stages.denoising import PUBLISHED, Denoising, Gaussian, PathSettings
 
 
 def shares(process: Gaussian, t: Tensor) -> tuple[Tensor, Tensor]:
@@ -68,3 +69,12 @@ def test_what_is_unknown_neither_costs_nor_teaches(process: Denoising) -> None:
         assert part[known == 1].abs().min() > 0
     torch.testing.assert_close(process.error(raw, x0 + 5 * (1 - known), noise, t, known), found)
     torch.testing.assert_close(process.error(raw, x0, noise, t, torch.ones_like(x0)), process.error(raw, x0, noise, t))
+
+
+def test_a_path_is_even_in_noise_but_for_ancestral_steps() -> None:
+    process = Denoising(steps=100)
+    assert process.times(PathSettings(steps=4)).tolist() == spaced_by_noise(process.chain, 4).tolist()
+    even = [100.0, 75.0, 50.0, 25.0, 0.0]
+    assert process.times(PathSettings(steps=4, spacing="even")).tolist() == even
+    assert process.times(PathSettings(steps=4, sampler="ancestral")).tolist() == even
+    assert process.times(PathSettings(steps=4, spacing="even"), 0.5).tolist() == [50, 25, 0]

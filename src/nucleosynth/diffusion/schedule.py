@@ -101,6 +101,10 @@ class Chain:
         return torch.randint(1, self.steps + 1, (batch,)).float()
 
 
+FAINTEST, LAST = -5.0, 0.01
+"""log(alpha / sigma), and share of the clocks, between which `spaced_by_noise` is even."""
+
+
 @dataclass(frozen=True)
 class Reverse:
     """The step back t -> s of a Gaussian process with x0 known: q(x_s | x_t, x0) = N(kept x_t + taken x0, variance).
@@ -141,6 +145,28 @@ def spaced(steps: int, evaluations: int, start: int | None = None) -> Tensor:
         )
     halves = first * torch.arange(evaluations, -1, -1)
     return ((2 * halves + evaluations) // (2 * evaluations)).float()
+
+
+def spaced_by_noise(chain: Chain, evaluations: int, start: int | None = None) -> Tensor:
+    """Whole clocks of a chain from `start` down to 0, each once, as even as may be in log(alpha / sigma): (n + 1,).
+
+    Where x0-hat bends is where the noise changes, not the clock (Lu et al., DPM-Solver, NeurIPS 2022, 3.4). Between
+    `FAINTEST` (what is fainter says nothing yet) and the clock at `LAST` of the way; the last step goes to the data.
+    Raises UserError as `spaced`.
+
+    Example:
+        >>> spaced_by_noise(Chain.cosine(), 4).tolist()
+        [1000.0, 922.0, 266.0, 10.0, 0.0]
+    """
+    even = spaced(chain.steps, evaluations, start)
+    ratio = chain.signal[1 : int(even[0]) + 1].logit() / 2
+    last = ratio[min(max(round(LAST * chain.steps), 1), len(ratio)) - 1]
+    wanted = torch.linspace(max(float(ratio[-1]), FAINTEST), float(last), evaluations, dtype=torch.float64)
+    clocks = (ratio[None] - wanted[:, None]).abs().argmin(1) + 1
+    clocks[0] = int(even[0])
+    order = torch.arange(evaluations)
+    clocks = torch.maximum((clocks + order).cummin(0).values - order, evaluations - order)  # each once
+    return torch.cat([clocks, torch.zeros(1, dtype=torch.int64)]).float()
 
 
 def following(times: Tensor, t: Tensor) -> Tensor:

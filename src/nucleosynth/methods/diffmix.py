@@ -57,7 +57,7 @@ PRESETS = {
         network=BASE,
         denoising=Denoising(target="v"),
         training=PaintingTraining(batch=32, learning_rate=5e-4, warmup=500, decay=0.3, ema=0.9995),
-        sampling=PaintingSampling(steps=25),
+        sampling=PaintingSampling(steps=25, guidance=1.5),
     ),
     "paper": DiffMixSettings(
         tile=256,
@@ -67,7 +67,7 @@ PRESETS = {
         network=PAPER,
         denoising=PUBLISHED,
         training=PUBLISHED_TRAINING,
-        sampling=PaintingSampling(sampler="ddim", steps=50),
+        sampling=PaintingSampling(sampler="ddim", steps=50, spacing="even", guidance=1.5),
     ),
 }
 """Released: "paper" with sampling.steps=100, so that 55 guided steps are taken."""

@@ -28,7 +28,7 @@ PRESETS = {
         network=BASE,
         denoising=Denoising(target="v"),
         training=PaintingTraining(batch=32, learning_rate=5e-4, warmup=500, decay=0.3, ema=0.9995),
-        sampling=PaintingSampling(steps=25),
+        sampling=PaintingSampling(steps=25, guidance=1.5),
     ),
     "paper": SDMSettings(
         tile=256,
@@ -36,7 +36,7 @@ PRESETS = {
         network=PAPER,
         denoising=PUBLISHED,
         training=PUBLISHED_TRAINING,
-        sampling=PaintingSampling(steps=25),
+        sampling=PaintingSampling(steps=25, guidance=1.5),
     ),
 }
 

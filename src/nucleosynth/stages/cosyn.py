@@ -26,7 +26,7 @@ from nucleosynth.diffusion.prediction import (
     guided_pair,
 )
 from nucleosynth.diffusion.samplers import SAMPLERS, Processes
-from nucleosynth.diffusion.schedule import Chain, spaced
+from nucleosynth.diffusion.schedule import Chain
 from nucleosynth.nets.cosyn import CoSynNet, CoSynNetSettings, Features, Given, TextShape
 from nucleosynth.stages.denoising import Gaussian, PathSettings, chain_of
 from nucleosynth.stages.training import AveragedStage, TrainingSettings
@@ -256,7 +256,7 @@ def synthesise(
         return Prediction(x0 | {"label": found["label"].log_softmax(1)})
 
     guided: Denoise = denoise if sampling.guidance == 1 else guided_pair(denoise, sampling.guidance)
-    times = spaced(diffusion.steps, sampling.steps)[:, None].expand(-1, len(state))
+    times = diffusion.times(sampling)[:, None].expand(-1, len(state))
     return SAMPLERS[sampling.sampler](
         dynamically_thresholded(guided, tuple(net.groups), sampling.threshold),
         state,

@@ -19,7 +19,7 @@ from nucleosynth.diffusion.losses import hybrid, squared_error, v_weight
 from nucleosynth.diffusion.path import Noise
 from nucleosynth.diffusion.prediction import Denoise, Prediction, State, Target, clipped, learned_range, x0_of
 from nucleosynth.diffusion.samplers import SAMPLERS
-from nucleosynth.diffusion.schedule import Chain, following
+from nucleosynth.diffusion.schedule import Chain, following, spaced, spaced_by_noise
 
 
 class Gaussian(Settings):
@@ -49,6 +49,14 @@ class Gaussian(Settings):
         """
         error = squared_error(self.target, output, x0, noise, t, self.chain, known)
         return error * v_weight(self.chain, t, self.weight_limit) if self.target == "x0" else error
+
+    def times(self, path: "PathSettings", share: float = 1.0) -> Tensor:
+        """The clocks (n + 1,) of a path from that share of the clocks to the data, with as much of its steps."""
+        first = max(round(share * self.steps), 1)
+        count = max(round(path.steps * first / self.steps), 1)
+        if path.sampler == "ancestral" or path.spacing == "even":
+            return spaced(self.steps, count, first)
+        return spaced_by_noise(self.chain, count, first)
 
     def check_path(self, path: "PathSettings") -> None:
         """Refuse a path of more steps than the process has, or of none.
@@ -125,6 +133,8 @@ class PathSettings(Settings):
     """See diffusion.samplers; ancestral with every clock as published."""
     steps: int = 16
     """Steps from noise to data; from a part of the way, that part of them."""
+    spacing: Literal["noise", "even"] = "noise"
+    """Whether steps are even in log(alpha / sigma), or in clocks; in clocks where the sampler is ancestral."""
 
 
 @cache

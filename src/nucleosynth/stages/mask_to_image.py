@@ -18,7 +18,6 @@ from nucleosynth.config import Settings
 from nucleosynth.diffusion.path import Noise
 from nucleosynth.diffusion.prediction import Denoise, guided_pair
 from nucleosynth.diffusion.samplers import evaluations
-from nucleosynth.diffusion.schedule import spaced
 from nucleosynth.nets.adm import TINY, ADMSettings
 from nucleosynth.nets.count import StageCost
 from nucleosynth.nets.spade import SpadeADM, joined
@@ -44,8 +43,8 @@ class PaintingTraining(TrainingSettings):
 class PaintingSampling(PathSettings):
     """How an image is sampled; a guided step is two evaluations."""
 
-    guidance: float = Field(1.5, ge=0)
-    """Scale of the guidance by the condition against none; 1 = none."""
+    guidance: float = Field(1.0, ge=0)
+    """Scale of the guidance by the condition against none; 1 = none; 1.5 as published."""
 
 
 class MaskToImageSettings(Settings):
@@ -134,7 +133,8 @@ def paint(
     as much of its steps before them (SDEdit, Meng et al., ICLR 2022); from noise alone where it is not given. What is
     kept of a condition takes memory: at the published size, for 256^2 px in bf16, 1 GB a sample.
     """
-    denoising, times = settings.denoising, _times(settings, 1.0 if start is None else share)
+    denoising = settings.denoising
+    times = denoising.times(settings.sampling, 1.0 if start is None else share)
     x = noise.normal(GROUP, 0)
     if start is not None:
         x = denoising.chain.noised(start, x, times[0].to(x.device).expand(len(x)))
@@ -154,15 +154,8 @@ def cost(settings: MaskToImageSettings, condition_channels: int, size: int, name
         modulations = net.encode(condition)
     sampling = settings.sampling
     passes = 1 if sampling.guidance == 1 else 2
-    path = passes * evaluations(sampling.sampler, len(_times(settings, share)) - 1)
+    path = passes * evaluations(sampling.sampler, len(settings.denoising.times(sampling, share)) - 1)
     return StageCost.of(name, net, lambda: net(x, t, condition), lambda: net(x, t, modulations), evaluations=path)
-
-
-def _times(settings: MaskToImageSettings, share: float) -> Tensor:
-    """The clocks of a path from that share of the noise to the data, (n + 1,)."""
-    clocks = settings.denoising.steps
-    first = max(round(share * clocks), 1)
-    return spaced(clocks, max(round(settings.sampling.steps * first / clocks), 1), first)
 
 
 def _denoiser(

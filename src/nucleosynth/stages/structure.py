@@ -17,7 +17,6 @@ from nucleosynth.config import Settings
 from nucleosynth.diffusion.path import Noise
 from nucleosynth.diffusion.prediction import history_guided
 from nucleosynth.diffusion.samplers import evaluations
-from nucleosynth.diffusion.schedule import spaced
 from nucleosynth.nets.adm import ADM, ADMSettings
 from nucleosynth.nets.count import StageCost
 from nucleosynth.stages.denoising import Denoising, PathSettings
@@ -98,7 +97,7 @@ class StructureStage(AveragedStage[ADM]):
 def draw(fabric: Fabric, net: ADM, noise: Noise, settings: StructureSettings) -> Tensor:
     """Structures (b c h w) in [-1, 1] from the noise of a group "structure" (c h w)."""
     sampling, denoising = settings.sampling, settings.denoising
-    times = spaced(denoising.steps, sampling.steps)
+    times = denoising.times(sampling)
     denoise = denoising.denoiser(fabric, net, GROUP, times)
     if sampling.history:
         denoise = history_guided(denoise, sampling.history)
