@@ -8,9 +8,12 @@ from itertools import pairwise
 from typing import Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
+
+from nucleosynth.config import Settings
 
 WIDEST = 512
 """Channels are doubled up to here."""
@@ -77,6 +80,25 @@ class MultiScale(nn.Module):
         for index, critic in enumerate(self.scales):
             found.append(critic(x if index == 0 else (x := halved(x))))
         return found
+
+
+class CriticSettings(Settings):
+    """Size of a critic of patches."""
+
+    width: int = Field(64, ge=1)
+    """Channels of the first layer; each further one doubles them, up to 512."""
+    layers: int = Field(3, ge=1)
+    """Halvings; 3 see patches of 70 px, 2 of 34, 1 of 16."""
+    scales: int = Field(2, ge=1)
+    """Scales that it looks at, each half as fine."""
+    norm: Literal["instance", "none"] = "instance"
+    """Norm of the hidden layers."""
+    spectral: bool = False
+    """Whether the hidden layers have spectral norm."""
+
+    def build(self, inputs: int) -> MultiScale:
+        """The critic of that many channels, untrained."""
+        return MultiScale(inputs, self.scales, self.width, self.layers, self.norm, self.spectral)
 
 
 def halved(x: Tensor) -> Tensor:

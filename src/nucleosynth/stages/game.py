@@ -7,7 +7,7 @@ a critic tells nearly all patches apart for long, it has won and the generator l
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 import torch
@@ -52,7 +52,9 @@ class GameSettings(Settings):
     feature_matching: float = Field(10.0, ge=0)
     """Weight of the distance between the critic's features of real and fake."""
     perceptual: float = Field(0.0, ge=0)
-    """Weight of the distance between VGG19's features of real and fake; 0 = never asked for."""
+    """Weight of the distance between VGG19's features of real and fake, where its weights are at hand; 0 = none."""
+    perceptual_weights: str = "imagenet"
+    """VGG19's: imagenet (torchvision's, from its cache, else off and said so), imagenet:download, or a file."""
     won: float = Field(0.95, gt=0.5, le=1)
     """Share of the patches told apart above which, as a running mean, a critic is said to have won; 1 = never."""
 
@@ -73,11 +75,21 @@ class Game(ABC, Generic[Net, Batch, Fake]):
     """A training.loop.Stage, given what an heir makes and loses.
 
     generator: untrained; critics: by name, untrained, without what is frozen. In `critic_losses` an heir asks the
-    `wrapped_critics`, in `generator_losses` the plain `critics`, whose weights do not learn there.
+    `wrapped_critics`, in `generator_losses` the plain `critics`, whose weights do not learn there. maps: loads the
+    frozen network of the perceptual loss when training begins, or says that there is none; then it is at `maps`.
     """
 
-    def __init__(self, name: str, generator: Net, critics: Mapping[str, nn.Module], training: GameSettings) -> None:
+    def __init__(
+        self,
+        name: str,
+        generator: Net,
+        critics: Mapping[str, nn.Module],
+        training: GameSettings,
+        maps: Callable[[], nn.Module | None] | None = None,
+    ) -> None:
         self.name, self.training = name, training
+        self._load_maps = maps if training.perceptual else None
+        self.maps: nn.Module | None = None
         self.generator = generator.to(memory_format=torch.channels_last)
         self.average = averaged(self.generator, training.ema)
         self.critics = {key: critic.to(memory_format=torch.channels_last) for key, critic in critics.items()}
@@ -119,6 +131,8 @@ class Game(ABC, Generic[Net, Batch, Fake]):
         """Put all networks and optimisers on the device."""
         self.average.to(fabric.device)
         self.watch.to(fabric.device)
+        found = self._load_maps() if self._load_maps else None
+        self.maps = found and found.to(fabric.device)
         self.wrapped_generator, self._generator_optimiser = fabric.setup(self.generator, self.optimisers["generator"])
         pairs = {key: fabric.setup(critic, self.optimisers[key]) for key, critic in self.critics.items()}
         self.wrapped_critics = {key: critic for key, (critic, _) in pairs.items()}
