@@ -20,6 +20,7 @@ from nucleosynth.conditions.counts import from_classes
 from nucleosynth.conditions.points import from_instances
 from nucleosynth.data.reader import read
 from nucleosynth.errors import Interrupted, UserError
+from nucleosynth.methods.label_painter import LabelPainter
 from nucleosynth.methods.method import Method
 from nucleosynth.run import Budget, Run, RunRecord
 from nucleosynth.sample import Condition, Layout, Sample
@@ -74,6 +75,18 @@ MICRO: dict[str, dict[str, Any]] = {
         },
         "training": {"batch": 4},
         "sampling": {"steps": 2},
+    },
+    "spade": {
+        "tile": 32,
+        "network": {
+            "width": 8,
+            "multipliers": (2, 2, 1),
+            "doubled": (False, True, True),
+            "modulation": 8,
+            "style": 4,
+            "encoder": (1, 2),
+        },
+        "training": {"batch": 4, "critic_width": 8, "scales": 1},
     },
 }
 METHODS = [entry.name for entry in catalog.CATALOG["method"]]
@@ -178,7 +191,7 @@ def test_without_a_resolution_of_its_own_it_makes_the_data_s(
     model = fitted_without_mpp(kind, [replace(tile, mpp=0.4) for tile in tiles], fabric, tmp_path)
     assert model.mpp is None
     assert [sample.mpp for sample in made(model, 2)] == [0.4] * 2
-    if not kind.needs and kind.name not in ("sdm", "diffmix"):
+    if not kind.needs and not issubclass(kind, LabelPainter):
         free = Condition(model.size, None, tiles[0].class_names)
         assert next(model.generate(iter([free]), 1, count=1)).mpp == 0.4
 

@@ -168,12 +168,12 @@ def test_without_an_encoder_the_style_is_noise() -> None:
 
 
 def test_the_encoder_sees_the_stain() -> None:
-    """A cast over the whole image changes the style: no norm takes it away."""
+    """A cast over the whole image changes the style: the norm of all channels does not take it away."""
     encoder, image = StyleEncoder(SMALL, 3).eval(), 0.2 * torch.rand(1, 3, 20, 28)
     mean, _ = encoder(image)
     cast, _ = encoder(image + torch.tensor([0.3, -0.2, 0.1])[:, None, None])
     assert mean.shape == (1, SMALL.style)
-    assert (cast - mean).abs().max() > 1e-3
+    assert (cast - mean).abs().max() > 0.1
 
 
 def test_every_parameter_learns() -> None:

@@ -11,8 +11,8 @@ so tiles of any size can be painted. The style z enters beside the label in ever
 Sushko et al., ICLR 2021): the release's layer from z to 8x8 holds for one size, and a shift of whole channels would not
 survive a norm of single channels. The norm is GroupNorm (the release: batch norm over all devices), so that no sample
 depends on its neighbours; it keeps how large channels are to each other, which InstanceNorm forgets (light blobs come
-of that: Karras et al., CVPR 2020). The encoder has no norm, which would take from it the stain that z is to carry, and
-ends in a mean over pixels.
+of that: Karras et al., CVPR 2020). The encoder's norm is one over all channels (the release: InstanceNorm), which keeps
+the stain that z is to carry, and the encoder ends in a mean over pixels.
 """
 
 import math
@@ -210,6 +210,6 @@ class StyleEncoder(nn.Module):
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """(b c h w) -> (b z), (b z)."""
         for halve in self.halvings:
-            image = functional.leaky_relu(halve(image), SLOPE)
+            image = functional.leaky_relu(functional.group_norm(halve(image), 1), SLOPE)
         mean, log_variance = self.out(image.mean(dim=(2, 3))).chunk(2, dim=1)
         return mean, log_variance
