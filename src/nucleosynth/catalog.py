@@ -203,6 +203,13 @@ CATALOG: dict[Kind, tuple[Entry, ...]] = {
     "encoder": (
         Entry(
             "texture",
+        Entry(
+            "pix2pixhd",
+            "methods.pix2pixhd:Pix2PixHD",
+            "an image painted for a label in one pass, judged by patches; noise gives a label many images",
+            "Wang et al., High-resolution image synthesis and semantic manipulation, CVPR 2018",
+            "Apache-2.0",
+        ),
             "encoders.texture:load",
             "stain, gradients and layout of a tile; no weights; the embedded default",
         ),

@@ -76,6 +76,12 @@ MICRO: dict[str, dict[str, Any]] = {
         "training": {"batch": 4},
         "sampling": {"steps": 2},
     },
+    "pix2pixhd": {
+        "tile": 32,
+        "network": {"width": 8, "downs": 2, "blocks": 1, "local_width": 4, "local_blocks": 1, "noise": 2},
+        "critic": {"width": 8, "layers": 2, "scales": 1},
+        "training": {"batch": 4},
+    },
     "spade": {
         "tile": 32,
         "network": {

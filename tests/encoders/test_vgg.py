@@ -1,4 +1,4 @@
-"""VGG19's maps: which they are, how images are prepared, that weights come from files alone, and what is said without."""
+"""VGG19's maps: which they are, how images are prepared, where weights come from, and what is said without them."""
 
 from pathlib import Path
 
