@@ -27,6 +27,7 @@ EXPECTED = {
     "convert": "[--to",
     "tiles": "--source-mpp",
     "subset": "--by",
+    "captions": "--table",
     "fit": "--without",
     "generate": "--caption",
     "layouts fit": "--overwrite",

@@ -18,6 +18,7 @@ PUBLIC = [
     "Sample",
     "UserError",
     "__version__",
+    "captions",
     "compare",
     "convert",
     "cost",

@@ -32,6 +32,7 @@ _VERBS = (
     "convert",
     "tiles",
     "subset",
+    "captions",
     "fit",
     "generate",
     "score",

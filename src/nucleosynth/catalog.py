@@ -11,7 +11,17 @@ from nucleosynth.entries import METRICS, Entry
 from nucleosynth.errors import unknown_name
 
 Kind = Literal[
-    "verb", "data set", "class scheme", "format", "method", "encoder", "text encoder", "clip", "judge", "metric"
+    "verb",
+    "data set",
+    "class scheme",
+    "format",
+    "method",
+    "part",
+    "encoder",
+    "text encoder",
+    "clip",
+    "judge",
+    "metric",
 ]
 
 
@@ -32,6 +42,7 @@ CATALOG: dict[Kind, tuple[Entry, ...]] = {
             "verbs.subset:subset",
             "the windows that hold a share of the labelled nuclei, by clusters or drawn",
         ),
+        Entry("captions", "verbs.captions:captions", "what each tile shows, in a sentence; your own go first"),
         Entry("fit", "verbs.fit:fit", "train a method on labelled tiles"),
         Entry("generate", "verbs.generate:generate", "make pairs, or the missing side of given points, labels, images"),
         Entry("layouts fit", "verbs.layouts:fit", "the points of training tiles as a library of layouts"),
@@ -200,6 +211,15 @@ CATALOG: dict[Kind, tuple[Entry, ...]] = {
             "Apache-2.0",
         ),
     ),
+    "part": (
+        Entry(
+            "clip",
+            "methods.clip:OwnClip",
+            "a small CLIP of the data's own tiles and captions, by `fit clip`; then it is own:RUN",
+            "Radford et al., Learning transferable visual models, ICML 2021",
+            "Apache-2.0",
+        ),
+    ),
     "encoder": (
         Entry(
             "texture",
@@ -272,6 +292,7 @@ CATALOG: dict[Kind, tuple[Entry, ...]] = {
         ),
     ),
     "clip": (
+        Entry("own", "encoders.own_clip:load", "the small CLIP of a run of `fit clip`: own:RUN; the embedded default"),
         Entry(
             "open_clip",
             "encoders.open_clip_pair:load",

@@ -116,6 +116,12 @@ METRICS = (
         "Naeem et al., Reliable fidelity and diversity metrics, ICML 2020",
     ),
     Entry(
+        "retrieval",
+        "metrics.retrieval:retrieval",
+        "share of images that find their caption among the first few, or captions their image",
+        "Karpathy and Fei-Fei, Deep visual-semantic alignments, CVPR 2015",
+    ),
+    Entry(
         "is",
         "metrics.inception_score:inception_score",
         "Inception Score from class probabilities, 10 splits",

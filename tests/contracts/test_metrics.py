@@ -64,6 +64,7 @@ EXAMPLES: dict[str, tuple[tuple[Any, ...], tuple[Any, ...]]] = {
     "fd_infinity": (tuple(FEATURES), (FEATURES[0] * 0, FEATURES[1] * 0)),
     "precision_recall": (tuple(SHARES), (BACKGROUND_ALONE, BACKGROUND_ALONE)),
     "density_coverage": (tuple(SHARES), (FEATURES[0] * 0, FEATURES[1] * 0)),
+    "retrieval": ((SHARES[0], SHARES[0] > 20), (SHARES[0], SHARES[0] > 100)),
     "is": ((np.repeat(SHARES[0] / 100, 2, axis=0),), (np.tile([1.0, 0, 0], (10, 1)),)),
     "copies": (([PICTURES[0][:24, :24]], [PICTURES[1][:24, :24]], PICTURES), ([GLASS], [GLASS], [GLASS])),
     "contrast": ((PICTURES[0][:24, :24], TRUE), (GLASS, EMPTY)),

@@ -9,6 +9,15 @@ import open_clip
 import torch
 from safetensors.torch import save_file
 
+from drawn import drawn_sample
+from made_runs import record_of
+from nucleosynth.encoders.own_clip import OwnClipNet, beside
+from nucleosynth.methods.clip import OwnClip
+from nucleosynth.run import Run
+from nucleosynth.training import checkpoint
+from nucleosynth.training.checkpoint import Moment
+from nucleosynth.training.ema import averaged
+
 SETTINGS: dict[str, Any] = {
     "embed_dim": 12,
     "vision_cfg": {"image_size": 32, "layers": 12, "width": 24, "head_width": 12, "patch_size": 8},
@@ -39,7 +48,19 @@ def folder(place: Path, settings: dict[str, Any] = SETTINGS) -> Path:
     return place
 
 
+def own(place: Path) -> Path:
+    """A run of `fit clip`, as training leaves it."""
+    settings = OwnClip.presets["tiny"]
+    run = Run.create(place, record_of("clip", settings, [drawn_sample()]))
+    torch.manual_seed(0)
+    net = OwnClipNet(settings.network)
+    modules = {"net": net, "average": averaged(net, 0.9)}
+    checkpoint.save(run.checkpoint("clip"), "clip/clip", modules, {}, Moment(1), beside(settings.network, 32))
+    return place
+
+
 SPECS: dict[str, Callable[[Path], str]] = {
+    "own": lambda place: f"own:{own(place / 'run')}",
     "open_clip": lambda place: f"open_clip:{folder(place / 'small')}",
     "quiltnet": lambda place: f"quiltnet:{folder(place / 'small')}",
 }

@@ -41,7 +41,7 @@ def fit(
     Ctrl-C saves and says how to go on. Returns the run.
 
     Args:
-        method: the method; names are in `nucleosynth list`.
+        method: the method, or a part that methods use, as clip; names are in `nucleosynth list`.
         data: the labelled tiles: name:path, or the path of a store.
         run: the folder of the run, new unless --resume is given; with sdm, diffmix and cosyn it also holds the
             training tiles (tiles/).
@@ -68,7 +68,7 @@ def fit(
     given |= {"preset": preset, "without": without, "seed": seed, "steps": steps, "minutes": minutes}
     options, changes = with_file(config, given)
     changes |= assignments(set)
-    kind = method_named(_needed(options, "method"))
+    kind = trained_by(_needed(options, "method"))
     chosen = options.get("preset") or "tiny"
     settings = resolve_settings(kind.presets, chosen, changes, str(config or "--set"))
     settings = ablated(kind.name, settings, options.get("without", ()))
@@ -104,7 +104,7 @@ def train(
     """Train as a record says, on tiles that are at hand; a folder of the same, finished run is left as it is."""
     from nucleosynth.training.device import fabric_for
 
-    kind = catalog.load("method", record.method)
+    kind = trained_by(record.method)
     settings = type(kind.presets["tiny"]).model_validate(record.settings)
     run = Run.create(folder, record, resume)
     nuclei = sum(len(tile.classes) for tile in tiles)
@@ -115,7 +115,7 @@ def train(
     except UserError:
         run.forget()
         raise
-    say(f"trained; pictures in {run.folder / 'pictures'}; next: nucleosynth generate {run.folder} --n 64 --out OUT")
+    say(f"trained; {_next(record.method, run.folder)}")
     return run
 
 
@@ -195,6 +195,15 @@ def assignments(texts: Sequence[str]) -> dict[str, Any]:
     return changes
 
 
+def trained_by(name: str) -> Any:
+    """What is trained under that name: a method, or a part that methods use.
+
+    Raises:
+        UserError: as `method_named`.
+    """
+    return catalog.load("part", name) if _is_part(name) else method_named(name)
+
+
 def method_named(name: str) -> Any:
     """The method of that name.
 
@@ -257,6 +266,17 @@ def _needed(options: Mapping[str, Any], name: str) -> Any:
             mend=f"give {option}, or a --config that has it",
         )
     return options[name]
+
+
+def _is_part(name: str) -> bool:
+    return name in (entry.name for entry in catalog.CATALOG["part"])
+
+
+def _next(name: str, folder: Path) -> str:
+    """What a run is good for once it is trained."""
+    if _is_part(name):
+        return f"next: nucleosynth fit cgpn_gan --set {name}=own:{folder}, on the same training tiles"
+    return f"pictures in {folder / 'pictures'}; next: nucleosynth generate {folder} --n 64 --out OUT"
 
 
 def _budget(options: Mapping[str, Any]) -> Budget:
