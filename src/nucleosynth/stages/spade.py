@@ -5,7 +5,7 @@ divergence, so that a style from N(0, 1) paints the label later. Generator and e
 label beside the image.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +13,7 @@ import torch
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from nucleosynth.adversarial.losses import Kind, feature_matching, perceptual
 from nucleosynth.nets.count import StageCost
@@ -23,8 +23,6 @@ from nucleosynth.stages.game import Game, GameSettings, Judgement
 from nucleosynth.training.checkpoint import Moment
 
 CRITIC = "critic"
-Maps = Callable[[Tensor], Sequence[Tensor]]
-"""Images (b 3 h w) in [-1, 1] -> the maps of a pretrained network that the perceptual loss compares."""
 
 
 class SpadeTraining(GameSettings):
@@ -59,7 +57,7 @@ class Shown(NamedTuple):
 class SpadeStage(Game[SpadeAutoencoder, Shown, Styled]):
     """Generator, encoder and critic, in training.
 
-    labels: channels of a label. maps: what the perceptual loss compares; without it that loss is off.
+    labels: channels of a label. maps: as of stages.game.Game; without them the perceptual loss is off.
     """
 
     def __init__(
@@ -68,11 +66,11 @@ class SpadeStage(Game[SpadeAutoencoder, Shown, Styled]):
         network: SpadeGeneratorSettings,
         training: SpadeTraining,
         labels: int,
-        maps: Maps | None = None,
+        maps: Callable[[], nn.Module | None] | None = None,
     ) -> None:
-        self.settings, self._maps = training, maps
+        self.settings = training
         critic = MultiScale(labels + 3, training.scales, training.critic_width, training.layers, spectral=True)
-        super().__init__(name, SpadeAutoencoder(network, labels), {CRITIC: critic}, training)
+        super().__init__(name, SpadeAutoencoder(network, labels), {CRITIC: critic}, training, maps)
 
     def received(self, fabric: Fabric, batch: tuple[NDArray[np.float32], NDArray[np.float32]], moment: Moment) -> Shown:
         """Images and their labels, with the noise of the styles."""
@@ -101,8 +99,8 @@ class SpadeStage(Game[SpadeAutoencoder, Shown, Styled]):
             "feature": training.feature_matching * feature_matching(wanted, features),
             "style": training.divergence * divergence(fake.mean, fake.log_variance),
         }
-        if self._maps is not None:
-            found["perceptual"] = training.perceptual * perceptual(self._maps, batch.image, fake.image)
+        if self.maps is not None:
+            found["perceptual"] = training.perceptual * perceptual(self.maps, batch.image, fake.image)
         return found
 
 
