@@ -31,7 +31,8 @@ MICRO: dict[str, Any] = {
         "style": 4,
         "encoder": (1, 2),
     },
-    "training": {"batch": 2, "critic_width": 8, "scales": 1},
+    "critic": {"width": 8, "scales": 1},
+    "training": {"batch": 2},
 }
 SETTINGS = config.resolve(PRESETS["tiny"], MICRO, "test")
 

@@ -9,16 +9,26 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
 
-from nucleosynth.nets.patchgan import MultiScale
+from nucleosynth.nets.patchgan import CriticSettings
 from nucleosynth.nets.spade_generator import SpadeAutoencoder, SpadeGeneratorSettings, Styled
-from nucleosynth.stages.spade import CRITIC, Shown, SpadeStage, SpadeTraining, cost, divergence, paint
+from nucleosynth.stages.spade import (
+    CRITIC,
+    LabelToImageSettings,
+    Shown,
+    SpadeStage,
+    SpadeTraining,
+    cost,
+    divergence,
+    paint,
+)
 from nucleosynth.training.checkpoint import Moment
 from nucleosynth.training.device import fabric_for
 
 NETWORK = SpadeGeneratorSettings(
     width=4, multipliers=(4, 2), doubled=(False, True), modulation=8, groups=4, style=6, encoder=(1, 2)
 )
-TRAINING = SpadeTraining(batch=2, critic_width=4, layers=1, ema=0.5)
+TRAINING = SpadeTraining(batch=2, ema=0.5)
+CRITIC_SIZE = CriticSettings(width=4, layers=1, spectral=True)
 LABELS = 5
 
 
@@ -34,7 +44,9 @@ def stage(fabric: Fabric) -> SpadeStage:
 
 def made(fabric: Fabric, maps: Any = None, **changes: Any) -> SpadeStage:
     torch.manual_seed(1)
-    found = SpadeStage("image", NETWORK, TRAINING.model_copy(update=changes), LABELS, maps)
+    training = TRAINING.model_copy(update=changes)
+    settings = LabelToImageSettings(network=NETWORK, critic=CRITIC_SIZE, training=training)
+    found = SpadeStage("image", settings, LABELS, maps)
     found.setup(fabric)
     return found
 
@@ -62,7 +74,8 @@ def test_a_divergence_is_the_integral() -> None:
 def test_the_published_training() -> None:
     found = SpadeTraining()
     assert (found.generator_rate, found.critic_rate, found.betas) == (1e-4, 4e-4, (0.0, 0.9))
-    assert (found.loss, found.feature_matching, found.divergence, found.scales) == ("hinge", 10, 0.05, 2)
+    assert (found.loss, found.feature_matching, found.divergence) == ("hinge", 10, 0.05)
+    assert LabelToImageSettings().critic.spectral
 
 
 def test_a_fake_is_the_label_in_the_style_of_its_image(stage: SpadeStage, fabric: Fabric) -> None:
@@ -190,7 +203,7 @@ def test_cost_counts_what_generation_uses() -> None:
 def test_the_published_networks_learn_in_every_parameter(fabric: Fabric) -> None:
     """One forward and backward pass at 64^2."""
     torch.manual_seed(0)
-    stage = SpadeStage("image", SpadeGeneratorSettings(), SpadeTraining(batch=1), 6)
+    stage = SpadeStage("image", LabelToImageSettings(), 6)
     stage.setup(fabric)
     image, label = torch.rand(1, 3, 64, 64).numpy(), torch.ones(1, 6, 64, 64).numpy()
     batch = stage.received(fabric, (image, label), Moment())
@@ -205,6 +218,6 @@ def test_the_published_networks_learn_in_every_parameter(fabric: Fabric) -> None
 def test_the_published_critic() -> None:
     """Two scales of 2.8 M: the release's n_layers_D=4, num_D=2 on 6 + 3 channels."""
     with torch.device("meta"):
-        critic = MultiScale(9, 2, 64, SpadeTraining().layers, spectral=True)
+        critic = LabelToImageSettings().critic.build(9)
     one = 9 * 16 * 64 + 64 + 64 * 16 * 128 + 128 * 16 * 256 + 256 * 16 * 512 + 512 * 16 + 1
     assert sum(weight.numel() for weight in critic.parameters()) == 2 * one

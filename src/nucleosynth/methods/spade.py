@@ -6,7 +6,8 @@ texture. Unless labels are given, images are painted for windows of the training
 says where the network departs from the release, and why.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import ClassVar
 
 from lightning_fabric import Fabric
@@ -14,25 +15,23 @@ from torch import Tensor
 
 from nucleosynth.conditions.edges import label_width
 from nucleosynth.config import Settings
+from nucleosynth.encoders import vgg
 from nucleosynth.methods.batches import Group, SlotNoise
-from nucleosynth.methods.facts import Facts
+from nucleosynth.methods.facts import Facts, common
 from nucleosynth.methods.label_painter import LabelPainter, LabelPainterSettings
 from nucleosynth.nets.count import StageCost
-from nucleosynth.nets.spade_generator import BASE, PAPER, TINY, SpadeAutoencoder, SpadeGeneratorSettings
+from nucleosynth.nets.patchgan import CriticSettings
+from nucleosynth.nets.spade_generator import BASE, PAPER, TINY, SpadeAutoencoder
 from nucleosynth.run import Run
-from nucleosynth.stages.spade import SpadeStage, SpadeTraining, cost, paint
+from nucleosynth.sample import Sample
+from nucleosynth.stages.spade import LabelToImageSettings, SpadeStage, SpadeTraining, cost, paint
 
 STYLE = "style"
 """The noise of a sample."""
 
 
-class SpadeSettings(LabelPainterSettings):
+class SpadeSettings(LabelToImageSettings, LabelPainterSettings):
     """Everything that a run of SPADE is decided by."""
-
-    network: SpadeGeneratorSettings = TINY
-    training: SpadeTraining = SpadeTraining(
-        batch=16, generator_rate=5e-4, critic_rate=5e-4, decay=0.4, critic_width=32, layers=2
-    )
 
     @property
     def stride(self) -> int:
@@ -44,14 +43,35 @@ class SpadeSettings(LabelPainterSettings):
         """Windows a training step."""
         return self.training.batch
 
+    def check_files(self) -> None:
+        """Refuse a file of VGG19 that is not there.
+
+        Raises:
+            UserError: see above.
+        """
+        vgg.told(self.training.perceptual, self.training.perceptual_weights)
+
 
 PRESETS = {
-    "tiny": SpadeSettings(),
-    "base": SpadeSettings(tile=256, mpp=0.25, network=BASE, training=SpadeTraining(batch=16, ema=0.999)),
+    "tiny": SpadeSettings(
+        network=TINY,
+        critic=CriticSettings(width=32, layers=2, spectral=True),
+        training=SpadeTraining(batch=16, generator_rate=5e-4, critic_rate=5e-4, decay=0.4),
+    ),
+    "base": SpadeSettings(
+        tile=256, mpp=0.25, network=BASE, training=SpadeTraining(batch=16, ema=0.999, perceptual=10.0)
+    ),
     "paper": SpadeSettings(
-        tile=256, mpp=0.25, network=PAPER, training=SpadeTraining(batch=32, ema=0.9999, perceptual=10.0)
+        tile=256, mpp=0.25, network=PAPER, training=SpadeTraining(batch=32, ema=0.0, perceptual=10.0)
     ),
 }
+
+
+class SpadeFacts(Facts):
+    """What a run of SPADE learned before training."""
+
+    perceptual: str
+    """The file of VGG19 that the perceptual loss used, or "off"."""
 
 
 class Spade(LabelPainter[SpadeSettings, SpadeAutoencoder]):
@@ -63,13 +83,25 @@ class Spade(LabelPainter[SpadeSettings, SpadeAutoencoder]):
     """CoNSeP's, on which it is compared with others that paint nuclei; its own paper paints none."""
 
     @classmethod
+    def facts_of(cls, tiles: Sequence[Sample], settings: SpadeSettings) -> Facts:
+        """What every method learns of its tiles, and what its perceptual loss compares."""
+        training = settings.training
+        return SpadeFacts(**common(tiles), perceptual=vgg.told(training.perceptual, training.perceptual_weights))
+
+    @classmethod
+    def read_facts(cls, run: Run) -> Facts:
+        """What a run learned."""
+        return SpadeFacts.model_validate(run.read_facts())
+
+    @classmethod
     def cost(cls, settings: SpadeSettings, size: int, classes: int) -> list[StageCost]:
         """One stage, one pass."""
         return [cost(settings.network, label_width(classes), size, cls.stages[0])]
 
     @classmethod
     def _stage(cls, settings: SpadeSettings, facts: Facts, run: Run, fabric: Fabric) -> SpadeStage:
-        return SpadeStage(cls.stages[0], settings.network, settings.training, label_width(facts.slots.count))
+        maps = partial(vgg.load, settings.training.perceptual_weights)
+        return SpadeStage(cls.stages[0], settings, label_width(facts.slots.count), maps)
 
     def _paint(self, group: Group, maps: Tensor, seed: int) -> Tensor:
         """Images in styles of their own."""

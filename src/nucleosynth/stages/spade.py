@@ -16,8 +16,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from nucleosynth.adversarial.losses import Kind, feature_matching, perceptual
+from nucleosynth.config import Settings
 from nucleosynth.nets.count import StageCost
-from nucleosynth.nets.patchgan import MultiScale, logits
+from nucleosynth.nets.patchgan import CriticSettings, logits
 from nucleosynth.nets.spade_generator import SpadeAutoencoder, SpadeGenerator, SpadeGeneratorSettings, Styled
 from nucleosynth.stages.game import Game, GameSettings, Judgement
 from nucleosynth.training.checkpoint import Moment
@@ -38,12 +39,18 @@ class SpadeTraining(GameSettings):
     """The kind of game."""
     divergence: float = Field(0.05, ge=0)
     """Weight of the nats that a style is away from N(0, 1), a mean over images (the release: a device's sum)."""
-    scales: int = Field(2, ge=1)
-    """Scales of the critic."""
-    layers: int = Field(3, ge=1)
-    """Its halvings at each (the release counts one more)."""
-    critic_width: int = Field(64, ge=1)
-    """Channels of its first layer."""
+
+
+CRITIC_SETTINGS = CriticSettings(spectral=True)
+"""As published: two scales, spectral norm beside InstanceNorm; of the release's 4 layers the last halves nothing."""
+
+
+class LabelToImageSettings(Settings):
+    """Everything that painting a label in one pass is decided by."""
+
+    network: SpadeGeneratorSettings = SpadeGeneratorSettings()
+    critic: CriticSettings = CRITIC_SETTINGS
+    training: SpadeTraining = SpadeTraining()
 
 
 class Shown(NamedTuple):
@@ -63,19 +70,17 @@ class SpadeStage(Game[SpadeAutoencoder, Shown, Styled]):
     def __init__(
         self,
         name: str,
-        network: SpadeGeneratorSettings,
-        training: SpadeTraining,
+        settings: LabelToImageSettings,
         labels: int,
         maps: Callable[[], nn.Module | None] | None = None,
     ) -> None:
-        self.settings = training
-        critic = MultiScale(labels + 3, training.scales, training.critic_width, training.layers, spectral=True)
-        super().__init__(name, SpadeAutoencoder(network, labels), {CRITIC: critic}, training, maps)
+        self.settings, net = settings, SpadeAutoencoder(settings.network, labels)
+        super().__init__(name, net, {CRITIC: settings.critic.build(labels + 3)}, settings.training, maps)
 
     def received(self, fabric: Fabric, batch: tuple[NDArray[np.float32], NDArray[np.float32]], moment: Moment) -> Shown:
         """Images and their labels, with the noise of the styles."""
         image, label = (torch.from_numpy(part).to(fabric.device) for part in batch)
-        return Shown(image, label, torch.randn(len(image), self.generator.generator.settings.style).to(image))
+        return Shown(image, label, torch.randn(len(image), self.settings.network.style).to(image))
 
     def fake(self, batch: Shown) -> Styled:
         """Each label painted anew in the style of its image, in [-1, 1]."""
@@ -84,13 +89,14 @@ class SpadeStage(Game[SpadeAutoencoder, Shown, Styled]):
 
     def critic_losses(self, batch: Shown, fake: Styled) -> Judgement:
         """Hinges of real and painted images, each beside its label."""
-        critic, objective = self.wrapped_critics[CRITIC], self.settings.objective
-        real, false = (logits(critic(_beside(batch, image))) for image in (batch.image, fake.image.detach()))
+        both = torch.cat([_beside(batch, batch.image), _beside(batch, fake.image.detach())])
+        real, false = zip(*(each.chunk(2) for each in logits(self.wrapped_critics[CRITIC](both))), strict=True)
+        objective = self.training.objective
         return Judgement({CRITIC: objective.critic(real, false)}, objective.told_apart(real, false))
 
     def generator_losses(self, batch: Shown, fake: Styled) -> Mapping[str, Tensor]:
         """What the critic says, how far its features are from those of the real image, how far styles from N(0, 1)."""
-        training, critic = self.settings, self.critics[CRITIC]
+        training, critic = self.settings.training, self.critics[CRITIC]
         features = critic(_beside(batch, fake.image))
         with torch.no_grad():
             wanted = critic(_beside(batch, batch.image))
