@@ -53,12 +53,21 @@ class PathologyCaptions(Settings):
         Raises:
             UserError: no image shows a nucleus.
         """
+        return cls.of_counts((sample.tissue, census_of(sample)) for sample in samples)
+
+    @classmethod
+    def of_counts(cls, images: Iterable[tuple[str, Census]]) -> Self:
+        """The same from the tissue and the nuclei of each image.
+
+        Raises:
+            UserError: as `fit`.
+        """
         seen: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
-        for sample in samples:
-            for name, count in _of_sample(sample).items():
-                for tissue in {sample.tissue, ALL}:
+        for tissue, nuclei in images:
+            for name, count in nuclei.items():
+                for place in {tissue, ALL}:
                     for kind in {name, ALL}:
-                        seen[tissue][kind].append(count)
+                        seen[place][kind].append(count)
         if not seen:
             raise UserError(
                 "no nuclei to count", expected="images with nuclei", got="none", mend="give labelled tiles with nuclei"
@@ -72,7 +81,7 @@ class PathologyCaptions(Settings):
 
     def of_sample(self, sample: Sample) -> str:
         """A tile's own caption, or the sentence for its nuclei (its points, where points are all that is labelled)."""
-        return sample.caption or self.sentence(sample.tissue, _of_sample(sample))
+        return sample.caption or self.sentence(sample.tissue, census_of(sample))
 
     def of_condition(self, condition: Condition, tissue: str) -> str | None:
         """The caption of a condition: its own, else the sentence for its points, label or counts, the first it gives.
@@ -127,6 +136,12 @@ def census(classes: NDArray[Any] | Classes, class_names: tuple[str, ...]) -> dic
     return _counted(class_names, [*counts, unknown])
 
 
+def census_of(sample: Sample) -> dict[str, int]:
+    """The same of a tile: of its points, where points are all that is labelled."""
+    pointed = sample.points if sample.labelled_as == "points" else None
+    return census(pointed.classes if pointed else sample.classes, sample.class_names)
+
+
 def is_neoplastic(name: str) -> bool:
     """Whether the nuclei of a class are a tumor's own; a class of "this/that" only if both are.
 
@@ -144,11 +159,6 @@ def _counted(class_names: tuple[str, ...], counts: Sequence[int]) -> dict[str, i
     for name, count in zip((*class_names, NUCLEUS), counts, strict=False):
         found[name] += count
     return {name: count for name, count in found.items() if count}
-
-
-def _of_sample(sample: Sample) -> dict[str, int]:
-    pointed = sample.points if sample.labelled_as == "points" else None
-    return census(pointed.classes if pointed else sample.classes, sample.class_names)
 
 
 def _main(known: Census, nuclei: bool) -> str:

@@ -83,8 +83,18 @@ class OwnClip:
         tiles = settings.resampled(samples)
         counted = PathologyCaptions.fit(every_window(tiles, settings.tile)) if settings.captions == "cgpn" else None
         run.write_facts({"captions": counted.model_dump() if counted else None})
-        tell: Tell = (lambda window, _: counted.of_sample(window)) if counted else cosyn.of_sample
-        return train_clip(tiles, tell, settings, settings.tile, run, fabric, run.record.budget)
+        return train_clip(tiles, teller(counted), settings, settings.tile, run, fabric, run.record.budget)
+
+    @classmethod
+    def tell(cls, run: Run) -> Tell:
+        """The captions that a run was trained on, for other windows of its size."""
+        facts = run.read_facts()["captions"]
+        return teller(PathologyCaptions.model_validate(facts) if facts else None)
+
+
+def teller(counted: PathologyCaptions | None) -> Tell:
+    """CGPN-GAN's sentences where something was counted, else CoSyn's, shuffled."""
+    return (lambda window, _: counted.of_sample(window)) if counted else cosyn.of_sample
 
 
 def train_clip(

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nucleosynth.conditions import captions as cosyn
-from nucleosynth.conditions.pathology_captions import PathologyCaptions
+from nucleosynth.conditions.pathology_captions import PathologyCaptions, census_of
 from nucleosynth.data import store
 from nucleosynth.data.findings import keeping
 from nucleosynth.data.reader import read
@@ -40,7 +40,9 @@ def captions(
 ) -> dict[str, str]:
     """Say what each tile shows, in the words that methods are conditioned on; show the sentences, and keep them.
 
-    A tile that has a caption keeps it. Returns the captions by sample id.
+    A tile that has a caption keeps it. A sentence is of the tile as it is; methods make it for each of their windows
+    where a tile has none, so write captions of tiles cut to the windows' size (`nucleosynth tiles`). Returns the
+    captions by sample id.
 
     Args:
         data: the labelled tiles: name:path, or the path of a store; names are in `nucleosynth list`.
@@ -59,7 +61,7 @@ def captions(
             folder that is taken.
     """
     own = _own(table) if table else {}
-    counted = PathologyCaptions.fit(_training(data, classes)) if style == "cgpn" else None
+    counted = _counted(data, classes) if style == "cgpn" else None
     tell: Callable[[Sample], str] = counted.of_sample if counted else cosyn.of_sample
     said: dict[str, str] = {}
 
@@ -82,10 +84,13 @@ def captions(
     return said
 
 
-def _training(data: str, classes: str | None) -> Iterator[Sample]:
-    """The tiles of split "train" where there is one, else all; read once for themselves, one by one."""
-    trains = any(sample.split == "train" for sample in read(data, None, classes, keeping([])))
-    return (each for each in read(data, None, classes, keeping([])) if not trains or each.split == "train")
+def _counted(data: str, classes: str | None) -> PathologyCaptions:
+    """What few and many are among the tiles of split "train" where there is one, else all."""
+    tiles = [(each.split, each.tissue, census_of(each)) for each in read(data, None, classes, keeping([]))]
+    trains = any(split == "train" for split, *_ in tiles)
+    return PathologyCaptions.of_counts(
+        (tissue, nuclei) for split, tissue, nuclei in tiles if not trains or split == "train"
+    )
 
 
 def _own(path: Path) -> dict[str, str]:
