@@ -9,7 +9,8 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import VGG19_Weights, vgg19
+from torchvision.models import VGG19_Weights
+from torchvision.models.vgg import cfgs, make_layers
 
 from nucleosynth.encoders.weights import DOWNLOAD, download, fill, place_of, read_weights
 from nucleosynth.errors import UserError
@@ -32,7 +33,7 @@ class VGG19(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.features = vgg19(weights=None).features[: CUTS[-1]]
+        self.features = make_layers(cfgs["E"], batch_norm=False)[: CUTS[-1]]
         for part in self.features:
             if isinstance(part, nn.ReLU):
                 part.inplace = False
