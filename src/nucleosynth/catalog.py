@@ -204,6 +204,20 @@ CATALOG: dict[Kind, tuple[Entry, ...]] = {
             "Apache-2.0",
         ),
         Entry(
+            "pix2pixhd",
+            "methods.pix2pixhd:Pix2PixHD",
+            "an image painted for a label in one pass, judged by patches; noise gives a label many images",
+            "Wang et al., High-resolution image synthesis and semantic manipulation, CVPR 2018",
+            "Apache-2.0",
+        ),
+        Entry(
+            "daff_gan",
+            "methods.daff_gan:DaffGan",
+            "random layouts of points made masks, masks made images, by pix2pixHD with criss-cross attention",
+            "Cheng et al., Deep adversarial image synthesis for nuclei segmentation of histopathology image (DAFF-GAN)",
+            "Apache-2.0",
+        ),
+        Entry(
             "spade",
             "methods.spade:Spade",
             "an image painted for a label in one pass, which modulates every norm; a style for each sample",
@@ -223,13 +237,6 @@ CATALOG: dict[Kind, tuple[Entry, ...]] = {
     "encoder": (
         Entry(
             "texture",
-        Entry(
-            "pix2pixhd",
-            "methods.pix2pixhd:Pix2PixHD",
-            "an image painted for a label in one pass, judged by patches; noise gives a label many images",
-            "Wang et al., High-resolution image synthesis and semantic manipulation, CVPR 2018",
-            "Apache-2.0",
-        ),
             "encoders.texture:load",
             "stain, gradients and layout of a tile; no weights; the embedded default",
         ),

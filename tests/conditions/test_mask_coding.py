@@ -14,6 +14,7 @@ from nucleosynth.conditions.points import from_instances
 from nucleosynth.conditions.slots import Slots
 from nucleosynth.errors import UserError
 from nucleosynth.metrics.instance import scores
+from nucleosynth.pictures import class_colours
 from nucleosynth.sample import Layout
 
 CODING = MaskCoding(Slots((1, 3)), 0.5, disc_px=1.0)
@@ -59,7 +60,9 @@ def test_a_mask_is_its_label_and_the_distance() -> None:
     mask = CODING.mask(tile.instances, tile.classes)
     assert mask.shape == (4, 40, 48)
     known = np.isin(tile.classes, (1, 3))[tile.instances - 1] | (tile.instances == 0)
-    assert_array_equal(mask[:3].sum(axis=0), known)
+    assert_array_equal(mask[:3].sum(axis=0), np.ones((40, 48)))
+    assert_array_equal(np.isin(mask[1], (0, 1)), known)
+    assert set(np.unique(mask[1:3, ~known])) == {0.5}
     assert_array_equal(mask[0] == 1, tile.instances == 0)
     assert (mask[3].min(), mask[3].max()) == (-1, 1)
     assert (mask[3][tile.instances == 0] == -1).all()
@@ -94,3 +97,11 @@ def test_each_point_has_a_nucleus_of_its_own_that_holds_it(seed: int, count: int
 def test_a_mask_of_another_size_is_refused() -> None:
     with pytest.raises(UserError, match="another size"):
         CODING.nuclei(np.zeros((4, 16, 20), np.float32), layout((5, 4, 1), size=(16, 21)))
+
+
+def test_its_picture_has_the_colours_of_the_classes() -> None:
+    mask = np.zeros((4, 1, 3), np.float32)
+    mask[0, 0, 0] = mask[1, 0, 1] = mask[2, 0, 2] = 1
+    shown = CODING.picture(mask)
+    assert shown.shape == (1, 3, 3)
+    assert_array_equal(shown[0, 1:], class_colours(2)[1:])

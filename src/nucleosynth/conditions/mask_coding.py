@@ -16,13 +16,15 @@ from nucleosynth.conditions.points import gaussian_splats
 from nucleosynth.conditions.slots import Slots
 from nucleosynth.errors import UserError
 from nucleosynth.instances import watershed
-from nucleosynth.sample import Classes, Instances, Layout
+from nucleosynth.pictures import class_colours
+from nucleosynth.sample import Classes, Image, Instances, Layout
 
 Channels = NDArray[np.float32]
 LEAST_UM = 1.0
 """A made nucleus reaches at least so far around its point, where no other is in the way."""
 PUBLISHED_MPP = 0.25
 """Taken where no resolution is known."""
+PAPER = (250, 246, 240)
 
 
 @dataclass(frozen=True)
@@ -63,9 +65,11 @@ class MaskCoding:
         return _discs(known, self.disc_px)
 
     def mask(self, instances: Instances, classes: Classes) -> Channels:
-        """(mask_channels h w) of a label; the one-hot code is all 0 in nuclei of unknown type."""
+        """(mask_channels h w) of a label; nuclei of unknown type are of each class in equal parts."""
+        code = self.slots.onehot(instances, classes)
+        code[1:, ~code.any(axis=0)] = 1 / self.slots.count
         distance = 2 * structure.distance(instances) - 1
-        return np.concatenate([self.slots.onehot(instances, classes), distance[None]]).astype(np.float32)
+        return np.concatenate([code, distance[None]]).astype(np.float32)
 
     def nuclei(self, mask: Channels, layout: Layout) -> tuple[Instances, Classes]:
         """The nuclei of a mask (mask_channels h w), one for each point, in the order of the points, with their classes.
@@ -85,6 +89,12 @@ class MaskCoding:
         energy = np.where(discs[0] > 0, -1, mask[-1]).astype(np.float32)
         found = watershed.from_points(foreground, kept, energy)
         return found, kept.classes
+
+    def picture(self, mask: Channels) -> Image:
+        """A mask to look at, (h w 3): the colours of the classes on paper, in the parts that they have."""
+        colours = np.concatenate([[PAPER], class_colours(self.slots.count)[1:]]).astype(np.float32)
+        shown = np.tensordot(mask[:-1].clip(0, 1), colours, axes=(0, 0))
+        return np.asarray(shown.clip(0, 255).round(), np.uint8)
 
     @property
     def _least_px(self) -> float:

@@ -7,7 +7,7 @@ enter. Source: Cheng et al., DAFF-GAN; the order and the shares are ours, chosen
 of the library (benchmarks/layouts.py).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import count as naturals
@@ -29,7 +29,7 @@ from nucleosynth.sample import Sample
 from nucleosynth.seeds import generator_of
 
 HELD_OUT = ("test", "val", "validation")
-"""Splits whose tiles never enter a library."""
+"""Splits whose tiles do not enter a library, unless a caller knows that they are not held out there (a fold's)."""
 REACH = 2.0
 """A window is cut so many times as large as the layout, where the tile is, so that what is turned has corners."""
 LAYOUT_KEY = 11
@@ -74,14 +74,23 @@ class Library:
             )
 
     @classmethod
-    def of(cls, tiles: Sequence[Sample], mpp: float | None = None) -> Self:
+    def of(cls, tiles: Sequence[Sample], mpp: float | None = None, held_out: Collection[str] = HELD_OUT) -> Self:
         """The library of some training tiles: their points, or the centroids of their nuclei.
 
-        mpp: micrometres per pixel of tiles that state none.
+        mpp: micrometres per pixel of tiles that state none; held_out: splits that are refused.
 
         Raises:
-            UserError: a tile of a test or validation split, or of unknown resolution; and see the class.
+            UserError: a tile of a held-out split, or of unknown resolution; and see the class.
         """
+        for tile in tiles:
+            if tile.split in held_out:
+                raise UserError(
+                    "a held-out tile in a library of layouts",
+                    expected="training tiles",
+                    got=f"split {tile.split!r}",
+                    where=f"sample {tile.sample_id!r} of {tile.source}",
+                    mend="make the library of the training split",
+                )
         return cls(tuple(_pattern(tile, mpp) for tile in tiles))
 
     @classmethod
@@ -171,14 +180,6 @@ class Library:
 
 
 def _pattern(tile: Sample, mpp: float | None) -> Pattern:
-    if tile.split in HELD_OUT:
-        raise UserError(
-            "a held-out tile in a library of layouts",
-            expected="training tiles",
-            got=f"split {tile.split!r}",
-            where=f"sample {tile.sample_id!r} of {tile.source}",
-            mend="make the library of the training split",
-        )
     known = tile.mpp or mpp
     if known is None:
         raise UserError(

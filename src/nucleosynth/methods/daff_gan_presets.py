@@ -1,0 +1,87 @@
+"""What a run of DAFF-GAN is decided by, and its presets.
+
+"paper" has the published networks, games and schedule (100 epochs, then 100 in which the rates fall: `decay` .5) and no
+noise: one image for a layout, as published. Where the paper gives two scales to the critic of the global generator and
+three to the local one's, one critic of three judges all phases; its adversarial losses are summed over them.
+"""
+
+from math import lcm
+
+from pydantic import Field
+
+from nucleosynth.encoders import vgg
+from nucleosynth.layouts.library import SamplingSettings
+from nucleosynth.methods.tiles import TileSettings
+from nucleosynth.nets.patchgan import CriticSettings
+from nucleosynth.nets.pix2pixhd import Pix2PixHDSettings
+from nucleosynth.stages.image_to_image import ImageToImageSettings, ImageToImageTraining
+
+
+class DaffGanSettings(TileSettings):
+    """Everything that a run of DAFF-GAN is decided by."""
+
+    disc_px: float = Field(3.0, gt=0)
+    """Radius of the disc that a point is shown as, px."""
+    blur_px: float = Field(0.0, ge=0)
+    """Standard deviation of a Gaussian in its place, px; 0 = the disc."""
+    layouts: SamplingSettings = SamplingSettings()
+    mask_share: float = Field(0.4, gt=0, lt=1)
+    """Share of the budget that trains masks; the rest trains images."""
+    likeness: float = Field(1.0, ge=0)
+    """Weight of the cross-entropy and the distance's error, beside the game that masks are trained in."""
+    mask: ImageToImageSettings
+    image: ImageToImageSettings
+
+    @property
+    def stride(self) -> int:
+        """Sides that both networks can halve."""
+        return lcm(self.mask.network.stride, self.image.network.stride)
+
+    def check_files(self) -> None:
+        """Refuse a file of VGG19 that is not there.
+
+        Raises:
+            UserError: see above.
+        """
+        vgg.told(self.image.training.perceptual, self.image.training.perceptual_weights)
+
+
+def _network(**changes: int) -> Pix2PixHDSettings:
+    """pix2pixHD's generator with what makes it DAFF-GAN's."""
+    return Pix2PixHDSettings.model_validate({"attention": 2, "long_skip": True, **changes})
+
+
+def _game(**changes: float) -> ImageToImageTraining:
+    return ImageToImageTraining.model_validate(changes)
+
+
+_SMALL = _network(width=32, downs=3, blocks=4, local_width=0, noise=4)
+_SMALL_GAME = _game(batch=16, generator_rate=1e-3, critic_rate=5e-4, diversity=0.1)
+_SMALL_CRITIC = CriticSettings(width=32, layers=2, scales=2)
+_PUBLISHED = _game(batch=1, ema=0.0, adversarial=3.0)
+_LOCAL_CRITIC = CriticSettings(scales=3)
+PRESETS = {
+    "tiny": DaffGanSettings(
+        disc_px=1.5,
+        mask=ImageToImageSettings(network=_SMALL, critic=_SMALL_CRITIC, training=_SMALL_GAME),
+        image=ImageToImageSettings(network=_SMALL, critic=_SMALL_CRITIC, training=_SMALL_GAME),
+    ),
+    "base": DaffGanSettings(
+        tile=256,
+        mpp=0.25,
+        mask=ImageToImageSettings(network=_network(noise=4), training=_game(batch=16, ema=0.999, diversity=0.1)),
+        image=ImageToImageSettings(
+            network=_network(noise=4), training=_game(batch=16, ema=0.999, perceptual=10.0, diversity=0.1)
+        ),
+    ),
+    "paper": DaffGanSettings(
+        tile=256,
+        mpp=0.25,
+        mask=ImageToImageSettings(network=_network(), critic=_LOCAL_CRITIC, training=_PUBLISHED),
+        image=ImageToImageSettings(
+            network=_network(),
+            critic=_LOCAL_CRITIC,
+            training=_PUBLISHED.model_copy(update={"perceptual": 10.0}),
+        ),
+    ),
+}

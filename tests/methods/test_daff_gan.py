@@ -1,0 +1,183 @@
+"""What DAFF-GAN promises beside the contract."""
+
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from lightning_fabric import Fabric
+from numpy.testing import assert_array_equal
+
+import nucleosynth
+from made_runs import record_of
+from nucleosynth import config
+from nucleosynth.conditions.points import from_instances
+from nucleosynth.data.reader import read
+from nucleosynth.layouts import table
+from nucleosynth.methods.daff_gan import LIBRARY, DaffGan, DaffGanFacts, stages_of
+from nucleosynth.methods.daff_gan_presets import PRESETS, DaffGanSettings
+from nucleosynth.nets.criss_cross import CrissCross
+from nucleosynth.run import Run
+from nucleosynth.sample import Condition, Layout, Sample
+from nucleosynth.training.checkpoint import Moment
+from nucleosynth.training.device import fabric_for
+
+PART: dict[str, Any] = {
+    "network": {"width": 8, "downs": 2, "blocks": 1, "local_width": 4, "local_blocks": 1, "noise": 2},
+    "critic": {"width": 8, "layers": 2, "scales": 1},
+    "training": {"batch": 4},
+}
+FACTS = DaffGanFacts(classes=(1, 2, 3, 4), tissue="colon", stain="H&E", mpp=0.25, perceptual="off")
+MICRO: dict[str, Any] = {"tile": 32, "mask": PART, "image": PART}
+
+
+@pytest.fixture(scope="module")
+def fabric() -> Fabric:
+    return fabric_for("cpu", "32-true")
+
+
+@pytest.fixture(scope="module")
+def tiles() -> list[Sample]:
+    return [tile for tile in read("phantom:tiles=6&size=64&sources=3") if tile.split == "train"]
+
+
+def settings_of(changes: dict[str, Any]) -> DaffGanSettings:
+    return config.resolve(config.resolve(PRESETS["tiny"], MICRO, "test"), changes, "test")
+
+
+def fitted(tiles: list[Sample], fabric: Fabric, folder: Path, steps: int = 4, **changes: Any) -> DaffGan:
+    settings = settings_of(changes)
+    run = Run.create(folder / "run", record_of("daff_gan", settings, tiles, steps=steps))
+    return DaffGan.fit(tiles, settings, run, fabric)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("daff_gan")
+
+
+@pytest.fixture(scope="module")
+def model(tiles: list[Sample], fabric: Fabric, folder: Path) -> DaffGan:
+    return fitted(tiles, fabric, folder)
+
+
+def made(model: DaffGan, asked: list[Condition], seed: int = 1) -> list[Sample]:
+    return list(model.generate(iter(asked), seed, count=len(asked), batch=4))
+
+
+def test_the_library_in_the_run_holds_the_training_tiles_and_no_other(
+    model: DaffGan, tiles: list[Sample], folder: Path
+) -> None:
+    found = table.read(folder / "run" / LIBRARY)
+    assert [each.name for each in found] == [tile.sample_id for tile in tiles]
+    assert {each.source for each in found} == {tile.source for tile in tiles}
+    assert {tile.source for tile in read("phantom:tiles=6&size=64&sources=3")} > {each.source for each in found}
+    sources = {source for asked in islice(model.default_conditions(3), 30) for source in asked.source.split("; ")}
+    assert sources <= {tile.source for tile in tiles}
+
+
+def test_sampled_layouts_stand_in_the_provenance_of_what_is_made(model: DaffGan) -> None:
+    asked = list(islice(model.default_conditions(5), 4))
+    for condition, sample in zip(asked, made(model, asked, seed=5), strict=True):
+        told = sample.provenance["condition"]
+        assert told["operations"] == list(condition.operations)
+        assert told["operations"][-1]["name"] in ("flip", "cover", "thin")
+        assert (told["source"], told["given"]) == (condition.source, ["points"])
+        assert sample.points is condition.points
+
+
+def test_every_point_gets_a_nucleus_of_its_class(model: DaffGan, tiles: list[Sample]) -> None:
+    """At the method's resolution and at another one, whatever an untrained mask says."""
+    for mpp in (0.5, 0.25):
+        points = replace(from_instances(tiles[0]), mpp=mpp)
+        points = replace(points, classes=np.arange(len(points.classes)).astype(np.uint8) % 3)
+        asked = Condition(points.size, mpp, points.class_names, points=points, name="asked")
+        (found,) = made(model, [asked])
+        assert_array_equal(found.classes, points.classes)
+        if mpp == model.mpp:
+            columns, rows = np.floor(points.xy + 0.5).astype(int).T
+            assert_array_equal(found.instances[rows, columns], np.arange(1, len(points.xy) + 1))
+
+
+def test_a_layout_without_a_point_is_a_tile_without_a_nucleus(model: DaffGan) -> None:
+    names = model.class_names
+    empty = Layout(np.zeros((0, 2), np.float32), np.zeros(0, np.uint8), (32, 32), names, 0.5)
+    (found,) = made(model, [Condition((32, 32), 0.5, names, points=empty)])
+    assert not found.instances.any()
+
+
+def test_a_condition_that_asks_for_nothing_gets_a_layout_of_its_own_size(model: DaffGan) -> None:
+    asked = [Condition((48, 40), mpp, model.class_names) for mpp in (0.5, 0.25, None)]
+    for sample, condition in zip(made(model, asked), asked, strict=True):
+        assert sample.size == (48, 40)
+        assert sample.mpp == (condition.mpp or 0.5)
+        assert sample.points is not None
+        assert len(sample.points.xy) > 0
+        assert sample.provenance["condition"]["operations"]
+
+
+@pytest.mark.parametrize("side", ["points", "instances"])
+def test_noise_gives_one_layout_and_one_mask_many_images(model: DaffGan, tiles: list[Sample], side: str) -> None:
+    tile = tiles[0]
+    give: dict[str, Any] = {
+        "points": {"points": from_instances(tile)},
+        "instances": {"instances": tile.instances, "classes": tile.classes},
+    }
+    asked = Condition(tile.size, tile.mpp, tile.class_names, **give[side])
+    one, again, other = (made(model, [asked], seed)[0].image.astype(float) for seed in (1, 1, 2))
+    assert_array_equal(one, again)
+    assert np.abs(one - other).mean() > 0
+
+
+def test_without_noise_a_mask_has_one_image_as_published(tiles: list[Sample], fabric: Fabric, tmp_path: Path) -> None:
+    silent = fitted(tiles, fabric, tmp_path, 2, **{"mask.network.noise": 0, "image.network.noise": 0})
+    tile = tiles[0]
+    asked = Condition(tile.size, tile.mpp, tile.class_names, points=from_instances(tile))
+    one, other = made(silent, [asked], 1)[0], made(silent, [asked], 2)[0]
+    assert_array_equal(one.image, other.image)
+    assert_array_equal(one.instances, other.instances)
+
+
+def test_its_networks_have_attention_and_the_published_cost() -> None:
+    settings = PRESETS["paper"]
+    mask, image = DaffGan.cost(settings, 256, 4)
+    for cost in (mask, image):
+        assert cost.parameters / 1e6 == pytest.approx(184.03, rel=0.001)
+        assert cost.gflop_per_evaluation == pytest.approx(39.4, rel=0.01)
+    for preset in PRESETS.values():
+        for network in (preset.mask.network, preset.image.network):
+            assert (network.attention, network.long_skip) == (2, True)
+
+
+def test_both_games_are_in_the_checkpoints(model: DaffGan, folder: Path) -> None:
+    assert model.origin.checkpoint.count("-") == 1
+    for name in ("mask", "image"):
+        assert (folder / "run" / "checkpoints" / f"{name}.safetensors").is_file()
+    assert list((folder / "run" / "pictures").glob("mask_*.png"))
+    assert list((folder / "run" / "pictures").glob("pair_*.png"))
+
+
+def test_a_table_of_layouts_goes_through_the_command_line(model: DaffGan, folder: Path, tmp_path: Path) -> None:
+    out = nucleosynth.layouts.sample(folder / "run" / LIBRARY, out=tmp_path / "new.parquet", n=3, size=32, mpp=0.5)
+    assert model.class_names == table.read(out)[0].class_names
+    pairs = nucleosynth.generate(folder / "run", out=tmp_path / "pairs", points=str(out), batch=2)
+    for sample, asked in zip(read(str(pairs)), table.read(out), strict=True):
+        assert_array_equal(sample.classes, asked.classes)
+        assert sample.provenance["condition"]["operations"] == list(asked.operations)
+
+
+@pytest.mark.slow
+def test_the_published_games_take_a_step(fabric: Fabric) -> None:
+    settings = config.resolve(PRESETS["paper"], {"image.training.perceptual": 0}, "test")
+    torch.manual_seed(0)
+    for stage in stages_of(settings, FACTS):
+        stage.setup(fabric)
+        widths = (5, 6) if stage.name == "mask" else (6, 3)
+        batch = tuple(np.random.default_rng(0).random((1, width, 64, 64), np.float32) for width in widths[::-1])
+        losses = stage.step(fabric, batch, Moment(9, 0.0, 0.9))
+        assert all(torch.isfinite(loss) for loss in losses.values())
+        attention = [part for part in stage.generator.modules() if isinstance(part, CrissCross)]
+        assert len(attention) == 2
