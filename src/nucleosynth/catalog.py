@@ -224,6 +224,13 @@ CATALOG: dict[Kind, tuple[Entry, ...]] = {
             "Park et al., Semantic image synthesis with spatially-adaptive normalization, CVPR 2019",
             "Apache-2.0",
         ),
+        Entry(
+            "cgpn_gan",
+            "methods.cgpn_gan:CGPNGAN",
+            "an image for a label and a sentence in one pass, judged by patches and through CLIP",
+            "Zhang et al., CGPN-GAN, Medical Image Analysis 2025",
+            "Apache-2.0",
+        ),
     ),
     "part": (
         Entry(

@@ -12,13 +12,14 @@ from torch.nn import functional
 
 from nucleosynth.adversarial.losses import mode_seeking
 from nucleosynth.nets.cgpn import CGPNSettings
-from nucleosynth.nets.patchgan import logits
-from nucleosynth.stages.cgpn import CLIP, PATCH, READER, CGPNBatch, CGPNStage, CGPNTraining, Made, Shown
+from nucleosynth.nets.patchgan import CriticSettings, logits
+from nucleosynth.stages.cgpn import CLIP, PATCH, READER, CGPNBatch, CGPNParts, CGPNStage, CGPNTraining, Made, Shown
 from nucleosynth.training.checkpoint import Moment
 from nucleosynth.training.device import fabric_for
 
 SMALL = CGPNSettings(width=32, coarse=1, modulation=8, noise=4, seed=8, mapping=1)
-FEW: dict[str, Any] = {"batch": 4, "scales": 1, "layers": 1, "patch_width": 4, "hidden": 6, "joint": 4}
+FEW: dict[str, Any] = {"batch": 4, "hidden": 6, "joint": 4, "feature_matching": 0.0}
+PATCHES = CriticSettings(width=4, layers=1, scales=1, spectral=True)
 LABELS, SIDE = 4, 32
 WORDS = ("many", "few", "several")
 
@@ -51,6 +52,13 @@ class Pair:
         return Seen(torch.tanh(found.mean((2, 3))) @ self.head, found.chunk(3, dim=1))
 
 
+class Pools(nn.Module):
+    """Five maps, as VGG19 has."""
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        return [functional.avg_pool2d(images, 2**k) for k in range(5)]
+
+
 @pytest.fixture(scope="module")
 def fabric() -> Fabric:
     return fabric_for("cpu", "32-true")
@@ -67,7 +75,8 @@ def drawn(sentences: Sequence[str] = ("many", "few", "several", "few")) -> CGPNB
 
 def staged(fabric: Fabric, **changes: Any) -> CGPNStage:
     torch.manual_seed(0)
-    stage = CGPNStage("image", SMALL, CGPNTraining(**FEW | changes), LABELS, Pair())
+    parts = CGPNParts(network=SMALL, critic=PATCHES, training=CGPNTraining(**FEW | changes))
+    stage = CGPNStage("image", parts, LABELS, Pair(), maps=Pools)
     for net in (stage.generator, *stage.critics.values()):
         for parameter in net.parameters():
             nn.init.normal_(parameter, std=0.2)
@@ -145,19 +154,19 @@ def test_what_the_generator_loses(fabric: Fabric) -> None:
     torch.testing.assert_close(found["patch"], -logits(patches)[0].mean(), rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("weight", ["feature_matching", "mask_consistency", "mode_seeking"])
+@pytest.mark.parametrize("weight", ["feature_matching", "mask_consistency", "diversity", "perceptual"])
 def test_what_is_weighed_by_0_is_never_computed(fabric: Fabric, weight: str) -> None:
     usual = set(staged(fabric).step(fabric, drawn(), Moment()))
     more = set(staged(fabric, **{weight: 1.0}).step(fabric, drawn(), Moment()))
-    names = {"feature_matching": {"feature"}, "mask_consistency": {"mask", "reader"}, "mode_seeking": {"mode"}}
-    assert more - usual == names[weight]
+    names = {"feature_matching": {"feature"}, "mask_consistency": {"mask", "reader"}}
+    assert more - usual == names.get(weight, {weight})
     assert usual == {"caption", "similarity", "patch", "critic_caption", "critic_patch", "penalty", "critic_right"}
 
 
-@pytest.mark.parametrize("loss", ["caption", "similarity", "patch", "feature", "mask", "mode"])
+@pytest.mark.parametrize("loss", ["caption", "similarity", "patch", "feature", "mask", "diversity"])
 def test_a_gradient_of_each_loss_reaches_the_generator_alone(fabric: Fabric, loss: str) -> None:
     """That of caption and similarity runs through CLIP."""
-    stage = staged(fabric, feature_matching=1.0, mask_consistency=1.0, mode_seeking=1.0)
+    stage = staged(fabric, feature_matching=1.0, mask_consistency=1.0, diversity=1.0)
     batch, fake = shown(stage, fabric, drawn())
     (gradient,) = torch.autograd.grad(stage.generator_losses(batch, fake)[loss], stage.generator.out.weight)
     assert gradient.abs().max() > 1e-6
@@ -204,18 +213,18 @@ def test_nuclei_of_unknown_type_are_not_read(fabric: Fabric) -> None:
 
 
 def test_the_mode_seeking_loss_is_of_two_images_of_one_map(fabric: Fabric) -> None:
-    stage = staged(fabric, mode_seeking=0.5)
+    stage = staged(fabric, diversity=0.5)
     batch, fake = shown(stage, fabric, drawn())
     torch.manual_seed(7)
-    found = stage.generator_losses(batch, fake)["mode"]
+    found = stage.generator_losses(batch, fake)["diversity"]
     torch.manual_seed(7)
-    noise = torch.randn_like(batch.noise)
-    other = torch.tanh(stage.generator(batch.labels, batch.text, noise))
-    torch.testing.assert_close(found, 0.5 * mode_seeking(fake.image, other, batch.noise, noise))
+    noise = torch.randn(2, SMALL.noise)
+    other = torch.tanh(stage.generator(batch.labels[:2], batch.text[:2], noise))
+    torch.testing.assert_close(found, 0.5 * mode_seeking(fake.image[:2], other, batch.noise[:2], noise))
 
 
 def test_in_bf16_all_stays_finite() -> None:
     fabric = fabric_for("cpu", "bf16-mixed")
-    stage = staged(fabric, feature_matching=1.0, mask_consistency=1.0, mode_seeking=1.0)
+    stage = staged(fabric, feature_matching=1.0, mask_consistency=1.0, diversity=1.0)
     for step in range(3):
         assert all(value.isfinite() for value in stage.step(fabric, drawn(), Moment(step)).values())

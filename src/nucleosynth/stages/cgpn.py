@@ -3,11 +3,11 @@
 Zhang et al., "CLIP-guided generative network for pathology nuclei image augmentation", Medical Image Analysis 2025. The
 pair of CLIP towers is frozen and no part of the stage's checkpoint; a gradient runs through its image tower to the
 generator. A real image beside another's sentence is a third kind of fake, as in GALIP (Tao et al., CVPR 2023), which
-the release dropped. Ours, each 0 as published: feature matching, mask consistency, and mode seeking, without which a
-generator that is told so much soon listens to no noise.
+the release dropped. Ours, each 0 as published: feature matching, mask consistency, perceptual loss, and mode seeking
+(`diversity`), without which a generator that is told so much soon listens to no noise.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol, Self
 
 import numpy as np
@@ -20,9 +20,10 @@ from torch.nn import functional
 
 from nucleosynth.adversarial import losses
 from nucleosynth.adversarial.losses import Kind
-from nucleosynth.nets.cgpn import CGPN, CGPNSettings, ClipCritic, Reader
+from nucleosynth.config import Settings
+from nucleosynth.nets.cgpn import CGPN, TINY, CGPNSettings, ClipCritic, Reader
 from nucleosynth.nets.count import StageCost
-from nucleosynth.nets.patchgan import MultiScale, logits
+from nucleosynth.nets.patchgan import CriticSettings, logits
 from nucleosynth.stages.game import Game, GameSettings, Judgement
 from nucleosynth.training.checkpoint import Moment
 
@@ -97,18 +98,20 @@ class CGPNTraining(GameSettings):
     """Weight of what the critic of patches loses, among the critics' losses."""
     mask_consistency: float = Field(0.0, ge=0)
     """Weight of how badly the classes of the map are read from a fake, by a reader that learns on the real images."""
-    mode_seeking: float = Field(0.0, ge=0)
-    """Weight of how little other noise changes an image (adversarial.losses.mode_seeking)."""
-    scales: int = Field(2, ge=1)
-    """Scales of the critic of patches."""
-    layers: int = Field(3, ge=1)
-    """Its halvings at each."""
-    patch_width: int = Field(64, ge=1)
-    """Channels of its first layer."""
+    diversity: float = Field(0.0, ge=0)
+    """Weight of mode seeking; it takes another pass for half of the batch."""
     hidden: int = Field(512, ge=1)
     """Channels of what the critic that looks through CLIP sees."""
     joint: int = Field(128, ge=1)
     """Channels of that beside the sentence."""
+
+
+class CGPNParts(Settings):
+    """Everything that the game is decided by."""
+
+    network: CGPNSettings = TINY
+    critic: CriticSettings = CriticSettings(spectral=True)
+    training: CGPNTraining = CGPNTraining()
 
 
 class CGPNBatch(NamedTuple):
@@ -137,19 +140,26 @@ class Made(NamedTuple):
 
 
 class CGPNStage(Game[CGPN, Shown, Made]):
-    """The generator and its critics, in training; labels: channels of the map."""
+    """The generator and its critics, in training; labels: channels of the map; maps: as of stages.game.Game."""
 
-    def __init__(self, name: str, network: CGPNSettings, training: CGPNTraining, labels: int, pair: Pair) -> None:
-        self.settings, self.pair = training, pair
+    def __init__(
+        self,
+        name: str,
+        settings: CGPNParts,
+        labels: int,
+        pair: Pair,
+        maps: Callable[[], nn.Module | None] | None = None,
+    ) -> None:
+        self.settings, self.pair, training = settings.training, pair, settings.training
         critics: dict[str, nn.Module] = {
             CLIP: ClipCritic(
                 MAPS, pair.map_width, pair.map_side, pair.width, hidden=training.hidden, joint=training.joint
             ),
-            PATCH: MultiScale(labels + 3, training.scales, training.patch_width, training.layers, spectral=True),
+            PATCH: settings.critic.build(labels + 3),
         }
         if training.mask_consistency:
             critics[READER] = Reader(labels - 1)
-        super().__init__(name, CGPN(network, labels, pair.width), critics, training)
+        super().__init__(name, CGPN(settings.network, labels, pair.width), critics, training, maps)
 
     def setup(self, fabric: Fabric) -> None:
         """Put all networks and optimisers on the device, CLIP among them."""
@@ -165,7 +175,7 @@ class CGPNStage(Game[CGPN, Shown, Made]):
 
     def fake(self, batch: Shown) -> Made:
         """One image for each map and sentence."""
-        image = torch.tanh(self.wrapped_generator(batch.labels, batch.text, batch.noise))
+        image = torch.tanh(self.wrapped_generator(batch.labels, batch.text, batch.noise).float())
         with self._autocast():
             return Made(image, self.pair.image(image))
 
@@ -205,10 +215,12 @@ class CGPNStage(Game[CGPN, Shown, Made]):
             with torch.no_grad():
                 wanted = self.critics[PATCH](_beside(batch, batch.image))
             found["feature"] = training.feature_matching * losses.feature_matching(wanted, features)
+        if self.maps is not None:
+            found["perceptual"] = training.perceptual * losses.perceptual(self.maps, batch.image, fake.image)
         if training.mask_consistency:
             found["mask"] = training.mask_consistency * _misread(self.critics[READER](fake.image), batch.labels)
-        if training.mode_seeking:
-            found["mode"] = training.mode_seeking * self._deaf(batch, fake)
+        if training.diversity:
+            found["diversity"] = training.diversity * self._seeking(batch, fake)
         return found
 
     def _penalty(self, batch: Shown) -> Tensor:
@@ -219,11 +231,13 @@ class CGPNStage(Game[CGPN, Shown, Made]):
 
         return losses.gradient_penalty(critic, *batch.seen.maps, batch.text, weight=self.settings.penalty)
 
-    def _deaf(self, batch: Shown, fake: Made) -> Tensor:
-        """How little other noise changes the images."""
-        noise = torch.randn_like(batch.noise)
-        other = torch.tanh(self.wrapped_generator(batch.labels, batch.text, noise))
-        return losses.mode_seeking(fake.image, other, batch.noise, noise)
+    def _seeking(self, batch: Shown, fake: Made) -> Tensor:
+        """How little the images of the first half of the batch change with their noise."""
+        half = -(-len(batch.image) // 2)
+        labels, text, noise = batch.labels[:half], batch.text[:half], batch.noise[:half]
+        other = torch.randn(noise.shape).to(noise)
+        second = torch.tanh(self.generator(labels, text, other).float())
+        return losses.mode_seeking(fake.image[:half], second, noise, other)
 
 
 @torch.inference_mode()
