@@ -11,7 +11,7 @@ from torch import nn
 from nucleosynth.encoders import clip_pair, vgg
 from nucleosynth.encoders.clip_pair import ClipPair
 from nucleosynth.encoders.open_clip_files import found
-from nucleosynth.encoders.open_clip_pair import ASKED, QUILTNET_MODEL
+from nucleosynth.encoders.open_clip_pair import ASKED
 from nucleosynth.encoders.own_clip import SETTINGS, STAGE, OwnClipNet, OwnClipSettings
 from nucleosynth.encoders.words import LENGTH
 from nucleosynth.methods.clip import ClipParts
@@ -25,6 +25,8 @@ from nucleosynth.stages.contrast import ContrastSettings
 from nucleosynth.training import checkpoint
 
 OWN, QUILTNET = "own", "quiltnet"
+QUILTNET_MODEL = "ViT-B-32"
+"""What open_clip calls it."""
 
 
 class CGPNGANSettings(CGPNParts, LabelPainterSettings):
