@@ -316,7 +316,7 @@ CATALOG: dict[Kind, tuple[Entry, ...]] = {
         Entry(
             "quiltnet",
             "encoders.open_clip_pair:load_quiltnet",
-            "QuiltNet-B-32, of pathology: quiltnet of the hub's cache, quiltnet:FOLDER, FILE, or quiltnet:download",
+            "QuiltNet-B-32, of pathology: quiltnet of the hub's cache, quiltnet:FOLDER, or quiltnet:download",
             "Ikezogwu et al., Quilt-1M, NeurIPS 2023",
             "MIT",
         ),

@@ -176,13 +176,16 @@ def test_what_is_too_long_is_cut_and_said(small: tuple[ClipPair, Any], capsys: p
     assert "a caption of 42 tokens: the first 16 count" in capsys.readouterr().err
 
 
-def test_a_model_by_name_takes_a_file_and_quiltnet_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_by_name_takes_a_file_and_quiltnet_does_not_guess(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = small_clips.folder(tmp_path / "small") / "open_clip_model.safetensors"
     monkeypatch.setattr(open_clip, "list_models", lambda: ["ViT-B-32"])
     monkeypatch.setattr(open_clip, "get_model_config", lambda _: small_clips.SETTINGS)
-    named, quilt = load(f"open_clip:ViT-B-32:{file}"), load(f"quiltnet:{file}")
-    assert (named.name, quilt.name) == ("open_clip:ViT-B-32", "quiltnet:ViT-B-32")
-    assert named.digest == quilt.digest == load(f"open_clip:{file.parent}").digest
+    named = load(f"open_clip:ViT-B-32:{file}")
+    assert (named.name, named.digest) == ("open_clip:ViT-B-32", load(f"open_clip:{file.parent}").digest)
+    with pytest.raises(UserError, match=r"no weights for quiltnet:(.|\n)*a folder: quiltnet:FOLDER"):
+        load(f"quiltnet:{file}")
 
 
 def test_quiltnet_is_looked_for_in_the_hub_s_cache_and_fetched_only_if_asked(

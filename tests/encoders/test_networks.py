@@ -107,6 +107,8 @@ def test_a_clip_that_is_not_there_is_not_downloaded(tmp_path: Path, monkeypatch:
     assert set(asked) == {"owner/model"}
     with pytest.raises(UserError, match="did you mean 'ViT-B-32'"):
         load("clip:ViT-B-3")
+    with pytest.raises(UserError, match=r"no weights for clip:runs/a/b(.|\n)*no such folder"):
+        load("clip:runs/a/b")
     with pytest.raises(UserError, match=r"open_clip_config.json(.|\n)*no such file"):
         load(f"clip:{tmp_path}")
 

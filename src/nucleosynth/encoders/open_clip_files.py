@@ -77,6 +77,9 @@ def found(where: str, asked: Asked) -> Model:
         return _in_folder(folder, asked)
     name, _, file = name.partition(":")
     if "/" in name and file in ("", DOWNLOAD):
+        if name.count("/") > 1 or name.startswith("/"):
+            expected = "a folder with its files, or OWNER/NAME of the hub"
+            raise asked.missing(name, expected, "no such folder", f"give a folder: {asked.kind}:FOLDER")
         return _of_hub(name, file == DOWNLOAD, asked)
     settings = open_clip.get_model_config(name) if name in open_clip.list_models() else None
     if settings is None:

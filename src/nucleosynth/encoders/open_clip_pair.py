@@ -7,7 +7,6 @@ faults (a text tower without its causal mask, images scaled twice, nearest resiz
 """
 
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import open_clip
@@ -21,16 +20,22 @@ from nucleosynth.encoders.weights import DOWNLOAD, digest_of, fill, read_weights
 from nucleosynth.errors import UserError
 from nucleosynth.progress import say
 
-QUILTNET, QUILTNET_MODEL = "wisdomik/QuiltNet-B-32", "ViT-B-32"
+QUILTNET = "wisdomik/QuiltNet-B-32"
 OTHERWISE = "the embedded default: own:RUN, as `nucleosynth fit clip` trains it"
 ASKED = Asked("open_clip", OTHERWISE)
 
 
 def load_quiltnet(where: str = "") -> FrozenPair:
-    """QuiltNet-B-32 of the hub's cache; where: "", "download", a folder, or a file of its weights."""
+    """QuiltNet-B-32 of the hub's cache; where: "", "download", or a folder.
+
+    A file of its weights alone does not say which activation they were trained with, so none is taken: give it as
+    open_clip:MODEL:FILE, where MODEL says it (ViT-B-32 or ViT-B-32-quickgelu).
+
+    Raises:
+        UserError: as `load`.
+    """
     places = {"": QUILTNET, DOWNLOAD: f"{QUILTNET}:{DOWNLOAD}"}
-    file = where not in places and Path(where).expanduser().is_file()
-    return _loaded(f"{QUILTNET_MODEL}:{where}" if file else places.get(where, where), Asked("quiltnet", OTHERWISE))
+    return _loaded(places.get(where, where), Asked("quiltnet", OTHERWISE))
 
 
 def load(where: str = "") -> FrozenPair:
