@@ -14,7 +14,7 @@ from nucleosynth.errors import UserError
 @pytest.fixture(scope="module")
 def published() -> torch.nn.Module:
     torch.manual_seed(0)
-    return vgg19(weights=None).eval()
+    return vgg19(weights=None, init_weights=False).eval()
 
 
 @pytest.fixture(scope="module")
