@@ -146,10 +146,10 @@ def test_a_pattern_that_is_too_small_goes_on_as_its_mirror_image() -> None:
     assert counts.min() > 12
     grown = mirrored(pattern, np.array([5.0, 0.0]))
     assert grown.size_um == (40.0, 50.0)
-    left = grown.xy_um[grown.xy_um[:, 0] < 5]
-    assert_allclose(
-        np.sort(5 - left[:, 0]), np.sort(pattern.xy_um[:, 0][(pattern.xy_um[:, 0] > 2) & (pattern.xy_um[:, 0] <= 5)])
-    )
+    x = pattern.xy_um[:, 0]
+    beyond = grown.xy_um[:, 0] - 5
+    assert_allclose(np.sort(-beyond[beyond < 0]), np.sort(x[(x > 2) & (x <= 5)]))
+    assert_allclose(np.sort(80 - beyond[beyond > 40]), np.sort(x[(x < 38) & (x >= 35)]))
     far = mirrored(pattern, np.array([100.0, -1.0]))
     assert far.size_um == (40.0, 240.0)
     assert len(far.xy_um) == pytest.approx(600 * 6, rel=0.15)

@@ -124,7 +124,8 @@ def pair(**changes: Any) -> Any:
 
 def test_fair_tiles_pass() -> None:
     kept = pair(source=SOURCES[0], provenance={"condition": {"source": SOURCES[1]}})
-    check_stores("real+pairs", [pair(), kept, TRAINING[0]], TRAINING, TESTS)
+    of_two = pair(provenance={"condition": {"source": f"{SOURCES[0]}; {SOURCES[1]}"}})
+    check_stores("real+pairs", [pair(), kept, of_two, TRAINING[0]], TRAINING, TESTS)
 
 
 @pytest.mark.parametrize(
@@ -133,6 +134,7 @@ def test_fair_tiles_pass() -> None:
         (pair(provenance={"training_sources": [{"source": "drawn/10", "licence": ""}]}), "has seen the test tiles"),
         (pair(provenance={"training_sources": [{"source": "drawn/7", "licence": ""}]}), "drawn/7"),
         (pair(provenance={"condition": {"source": "drawn/11"}}), "has seen the test tiles"),
+        (pair(provenance={"condition": {"source": f"{SOURCES[0]}; drawn/11"}}), "has seen the test tiles"),
         (pair(provenance={"condition": {"source": "drawn/7"}}), "has seen other tiles"),
         (pair(provenance={"condition": {"source": "synthetic/another-4567"}}), "synthetic/another-4567"),
         (pair(source="drawn/10"), "has seen the test tiles"),

@@ -63,6 +63,7 @@ _LOCAL_CRITIC = CriticSettings(scales=3)
 PRESETS = {
     "tiny": DaffGanSettings(
         disc_px=1.5,
+        likeness=10.0,
         mask=ImageToImageSettings(network=_SMALL, critic=_SMALL_CRITIC, training=_SMALL_GAME),
         image=ImageToImageSettings(network=_SMALL, critic=_SMALL_CRITIC, training=_SMALL_GAME),
     ),
