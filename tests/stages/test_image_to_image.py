@@ -168,7 +168,7 @@ def test_cost_counts_what_generates(fabric: Fabric) -> None:
 
 
 def test_noise_teaches_to_differ(fabric: Fabric) -> None:
-    """With mode seeking, two images of one condition lie farther apart after a few steps than without."""
+    """With mode seeking, two images of one condition lie farther apart after a few steps than without it."""
     apart = []
     for weight in (0.0, 5.0):
         stage = staged(fabric, {"network.local_width": 0, "training.diversity": weight})
@@ -176,6 +176,7 @@ def test_noise_teaches_to_differ(fabric: Fabric) -> None:
             torch.manual_seed(step)
             stage.step(fabric, batch(16), Moment(step, 0.0, 0.1))
         net: Phased = stage.generator
+        torch.manual_seed(0)
         condition, (noise, other) = torch.from_numpy(batch(16)[1]), torch.randn(2, 3, 2, 16, 16).unbind()
         apart.append(float((paint(fabric, net, condition, noise) - paint(fabric, net, condition, other)).abs().mean()))
-    assert apart[1] > 1.2 * apart[0]
+    assert apart[1] > 1.5 * apart[0]
