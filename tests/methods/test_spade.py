@@ -80,6 +80,12 @@ def test_the_label_decides_the_image(trained: tuple[Spade, Run]) -> None:
     assert not np.array_equal(first.instances, second.instances)
 
 
+def test_without_texture_styles_alone_make_the_difference(tiles: list[Sample], fabric: Fabric, tmp_path: Path) -> None:
+    method, _ = fitted(tiles, tmp_path / "run", fabric, config.resolve(SETTINGS, {"texture": 0}, "test"))
+    condition = next(method.default_conditions(4))
+    assert (painted(method, condition, 1)[0].image != painted(method, condition, 2)[0].image).any()
+
+
 def test_labels_of_other_sizes_are_painted(trained: tuple[Spade, Run]) -> None:
     condition = next(trained[0].default_conditions(4, size=(20, 48)))
     assert painted(trained[0], condition)[0].size == (20, 48)

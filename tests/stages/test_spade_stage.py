@@ -83,7 +83,7 @@ def test_a_fake_is_the_label_in_the_style_of_its_image(stage: SpadeStage, fabric
     assert fake.image.shape == batch.image.shape
     assert fake.image.abs().max() < 1
     stage.generator.eval()
-    kept = stage.generator(batch.label, batch.image, batch.noise)
+    kept = stage.generator(torch.cat([batch.label, batch.texture], 1), batch.image, batch.style)
     torch.testing.assert_close(stage.fake(batch).image, torch.tanh(kept.image))
     other = stage.fake(batch._replace(image=-batch.image)).image
     assert (other - torch.tanh(kept.image)).abs().max() > 1e-5
@@ -91,9 +91,10 @@ def test_a_fake_is_the_label_in_the_style_of_its_image(stage: SpadeStage, fabric
 
 def test_noise_is_drawn_anew_each_step(stage: SpadeStage, fabric: Fabric) -> None:
     torch.manual_seed(2)
-    first, second = (stage.received(fabric, arrays(), Moment()).noise for _ in range(2))
-    assert first.shape == (2, NETWORK.style)
-    assert (first - second).abs().min() > 0
+    first, second = (stage.received(fabric, arrays(), Moment()) for _ in range(2))
+    assert (first.style.shape, first.texture.shape) == ((2, NETWORK.style), (2, 4, 32, 32))
+    assert (first.style - second.style).abs().min() > 0
+    assert (first.texture != second.texture).all()
 
 
 def test_the_losses_are_the_formulas(stage: SpadeStage, fabric: Fabric) -> None:
@@ -185,16 +186,29 @@ def test_the_average_is_as_smooth_as_the_network(stage: SpadeStage, fabric: Fabr
 @pytest.mark.parametrize("size", [(32, 32), (12, 20)])
 def test_painting_is_the_generator_s_tanh(fabric: Fabric, size: tuple[int, int]) -> None:
     torch.manual_seed(0)
-    net, label, style = SpadeAutoencoder(NETWORK, LABELS).eval(), torch.rand(2, LABELS, *size), torch.randn(2, 6)
-    found = paint(fabric, net, label, style)
+    net, label, style = SpadeAutoencoder(NETWORK, LABELS + 4).eval(), torch.rand(2, LABELS, *size), torch.randn(2, 6)
+    texture = torch.randn(2, 4, *size)
+    found = paint(fabric, net, label, texture, style)
     with torch.no_grad():
-        torch.testing.assert_close(found, torch.tanh(net.generator(label, style)))
-    assert (paint(fabric, net, label, -style) - found).abs().max() > 1e-3
+        torch.testing.assert_close(found, torch.tanh(net.generator(torch.cat([label, texture], 1), style)))
+    assert (paint(fabric, net, label, texture, -style) - found).abs().max() > 1e-3
+
+
+def test_a_wide_area_of_one_class_is_flat_but_for_its_texture(fabric: Fabric) -> None:
+    """Far from the border, where padding tells of it."""
+    torch.manual_seed(0)
+    net, label, style = SpadeAutoencoder(NETWORK, LABELS + 4).eval(), torch.ones(1, LABELS, 64, 64), torch.randn(1, 6)
+    flat, rough = (
+        paint(fabric, net, label, texture, style)[..., 24:40, 24:40].std((2, 3))
+        for texture in (torch.zeros(1, 4, 64, 64), torch.randn(1, 4, 64, 64))
+    )
+    assert flat.max() < 1e-5
+    assert rough.min() > 1e-3
 
 
 def test_cost_counts_what_generation_uses() -> None:
-    found = cost(NETWORK, LABELS, 32, "image")
-    net = SpadeAutoencoder(NETWORK, LABELS)
+    found = cost(LabelToImageSettings(network=NETWORK), LABELS, 32, "image")
+    net = SpadeAutoencoder(NETWORK, LABELS + 4)
     assert found.parameters == sum(weight.numel() for weight in net.generator.parameters())
     assert (found.name, found.evaluations) == ("image", 1)
 

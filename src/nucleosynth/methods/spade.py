@@ -1,9 +1,9 @@
 """SPADE: an image painted for a label in one pass, every norm of the generator modulated by the label.
 
 Park et al., "Semantic image synthesis with spatially-adaptive normalization", CVPR 2019. The label is one-hot classes
-with a channel of instance edges, as the release gives it. A style from N(0, 1) decides what the label does not: stain,
-texture. Unless labels are given, images are painted for windows of the training tiles' labels. nets.spade_generator
-says where the network departs from the release, and why.
+with a channel of instance edges, as the release gives it. A style from N(0, 1) and white noise decide what the label
+does not: stain and texture. Unless labels are given, images are painted for windows of the training tiles' labels.
+nets.spade_generator says where the network departs from the release, and why.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ from nucleosynth.run import Run
 from nucleosynth.sample import Sample
 from nucleosynth.stages.spade import LabelToImageSettings, SpadeStage, SpadeTraining, cost, paint
 
-STYLE = "style"
+STYLE, TEXTURE = "style", "texture"
 """The noise of a sample."""
 
 
@@ -96,7 +96,7 @@ class Spade(LabelPainter[SpadeSettings, SpadeAutoencoder]):
     @classmethod
     def cost(cls, settings: SpadeSettings, size: int, classes: int) -> list[StageCost]:
         """One stage, one pass."""
-        return [cost(settings.network, label_width(classes), size, cls.stages[0])]
+        return [cost(settings, label_width(classes), size, cls.stages[0])]
 
     @classmethod
     def _stage(cls, settings: SpadeSettings, facts: Facts, run: Run, fabric: Fabric) -> SpadeStage:
@@ -105,5 +105,6 @@ class Spade(LabelPainter[SpadeSettings, SpadeAutoencoder]):
 
     def _paint(self, group: Group, maps: Tensor, seed: int) -> Tensor:
         """Images in styles of their own."""
-        noise = SlotNoise(group, {STYLE: (self.settings.network.style,)}, seed, self._fabric.device)
-        return paint(self._fabric, self._net, maps, noise.normal(STYLE))
+        shapes = {STYLE: (self.settings.network.style,), TEXTURE: (self.settings.texture, *group.size)}
+        noise = SlotNoise(group, shapes, seed, self._fabric.device)
+        return paint(self._fabric, self._net, maps, noise.normal(TEXTURE), noise.normal(STYLE))

@@ -2,7 +2,8 @@
 
 A style is drawn from what the encoder says of the label's own image, and held near N(0, 1) by the Kullback-Leibler
 divergence, so that a style from N(0, 1) paints the label later. Generator and encoder learn as one. Critics see the
-label beside the image.
+label beside the image. Ours: the generator sees white noise beside the label, without which a wide area of one class
+could be nothing but flat (OASIS, Sushko et al., ICLR 2021, has noise in that place).
 """
 
 from collections.abc import Callable, Mapping
@@ -51,14 +52,17 @@ class LabelToImageSettings(Settings):
     network: SpadeGeneratorSettings = SpadeGeneratorSettings()
     critic: CriticSettings = CRITIC_SETTINGS
     training: SpadeTraining = SpadeTraining()
+    texture: int = Field(4, ge=0)
+    """Channels of white noise that the generator sees beside the label; 0 as published."""
 
 
 class Shown(NamedTuple):
-    """A batch on the device: images (b 3 h w) in [-1, 1], labels (b c h w), noise of the styles (b z)."""
+    """A batch on the device: images (b 3 h w) in [-1, 1], labels (b c h w), noise of texture (b t h w), of style (b z)."""
 
     image: Tensor
     label: Tensor
-    noise: Tensor
+    texture: Tensor
+    style: Tensor
 
 
 class SpadeStage(Game[SpadeAutoencoder, Shown, Styled]):
@@ -74,17 +78,18 @@ class SpadeStage(Game[SpadeAutoencoder, Shown, Styled]):
         labels: int,
         maps: Callable[[], nn.Module | None] | None = None,
     ) -> None:
-        self.settings, net = settings, SpadeAutoencoder(settings.network, labels)
+        self.settings, net = settings, SpadeAutoencoder(settings.network, labels + settings.texture)
         super().__init__(name, net, {CRITIC: settings.critic.build(labels + 3)}, settings.training, maps)
 
     def received(self, fabric: Fabric, batch: tuple[NDArray[np.float32], NDArray[np.float32]], moment: Moment) -> Shown:
-        """Images and their labels, with the noise of the styles."""
+        """Images and their labels, with new noise."""
         image, label = (torch.from_numpy(part).to(fabric.device) for part in batch)
-        return Shown(image, label, torch.randn(len(image), self.settings.network.style).to(image))
+        texture = torch.randn(len(image), self.settings.texture, *image.shape[2:])
+        return Shown(image, label, texture.to(image), torch.randn(len(image), self.settings.network.style).to(image))
 
     def fake(self, batch: Shown) -> Styled:
         """Each label painted anew in the style of its image, in [-1, 1]."""
-        made = self.wrapped_generator(batch.label, batch.image, batch.noise)
+        made = self.wrapped_generator(torch.cat([batch.label, batch.texture], dim=1), batch.image, batch.style)
         return Styled(torch.tanh(made.image.float()), made.mean.float(), made.log_variance.float())
 
     def critic_losses(self, batch: Shown, fake: Styled) -> Judgement:
@@ -116,17 +121,18 @@ def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def paint(fabric: Fabric, net: SpadeAutoencoder, label: Tensor, style: Tensor) -> Tensor:
-    """Images (b 3 h w) in [-1, 1] for labels (b c h w) and styles (b z)."""
+def paint(fabric: Fabric, net: SpadeAutoencoder, label: Tensor, texture: Tensor, style: Tensor) -> Tensor:
+    """Images (b 3 h w) in [-1, 1] for labels (b c h w), noise of textures (b t h w) and styles (b z)."""
     with fabric.autocast():
-        return torch.tanh(net.generator(label, style).float())
+        return torch.tanh(net.generator(torch.cat([label, texture], dim=1), style).float())
 
 
-def cost(network: SpadeGeneratorSettings, labels: int, size: int, name: str) -> StageCost:
+def cost(settings: LabelToImageSettings, labels: int, size: int, name: str) -> StageCost:
     """What an image of size^2 costs, counted on shapes; the encoder is for training alone."""
+    inputs = labels + settings.texture
     with torch.device("meta"):
-        net = SpadeGenerator(network, labels)
-        label, style = torch.empty(1, labels, size, size), torch.empty(1, network.style)
+        net = SpadeGenerator(settings.network, inputs)
+        label, style = torch.empty(1, inputs, size, size), torch.empty(1, settings.network.style)
     return StageCost.of(name, net, lambda: net(label, style), evaluations=1)
 
 
