@@ -43,8 +43,8 @@ def fit(
     Args:
         method: the method, or a part that methods use, as clip; names are in `nucleosynth list`.
         data: the labelled tiles: name:path, or the path of a store.
-        run: the folder of the run, new unless --resume is given; with sdm, diffmix and cosyn it also holds the
-            training tiles (tiles/).
+        run: the folder of the run, new unless --resume is given; with most methods it also holds the training
+            tiles (tiles/), with daff_gan their points (library.parquet).
         split: train on this official split, or on several (fold1,fold2); by default on "train" where there is one, else
             on all tiles.
         classes: read them in this class scheme: a name of `nucleosynth list`, or a TOML file.
