@@ -57,7 +57,7 @@ class LabelToImageSettings(Settings):
 
 
 class Shown(NamedTuple):
-    """A batch on the device: images (b 3 h w) in [-1, 1], labels (b c h w), noise of texture (b t h w), of style (b z)."""
+    """A batch on the device: image (b 3 h w) in [-1, 1], label (b c h w), noise of texture (b t h w), of style (b z)."""
 
     image: Tensor
     label: Tensor
