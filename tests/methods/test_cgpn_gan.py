@@ -106,6 +106,37 @@ def test_another_clip_than_in_training_is_refused(tiles: list[Sample], fabric: F
         CGPNGAN.fit(tiles, CGPNGANSettings.model_validate(run.record.settings), again, fabric)
 
 
+def test_a_small_clip_that_has_seen_other_tiles_is_refused(
+    trained: tuple[CGPNGAN, Run], tiles: list[Sample], fabric: Fabric, tmp_path: Path
+) -> None:
+    """Samples tell what their run was trained on; a CLIP of test tiles would be told nowhere."""
+    given = f"own:{trained[1].folder}"
+    method, _ = fitted(tiles, tmp_path / "same", fabric, clip=given)
+    assert method.name == "cgpn_gan"
+    with pytest.raises(UserError, match="seen other tiles") as caught:
+        fitted(tiles[1:], tmp_path / "fewer", fabric, clip=given)
+    assert caught.value.got == tiles[0].source
+
+
+def test_a_gradient_of_the_similarity_runs_through_open_clip_s_tower(
+    tiles: list[Sample], fabric: Fabric, tmp_path: Path
+) -> None:
+    settings = settings_of(clip=f"open_clip:{folder(tmp_path / 'small')}")
+    facts, pair = CGPNGAN.facts_of(tiles, settings), clip_pair.load(settings.clip)
+    stage = CGPNStage("image", settings, 2 + facts.slots.count, pair)
+    stage.setup(fabric)
+    batch = stage.received(fabric, CGPNGAN.batch_of(Crops(tiles, 32), settings, facts, generator_of(0)), Moment())
+    loss = stage.generator_losses(batch, stage.fake(batch))["similarity"]
+    (gradient,) = torch.autograd.grad(loss, stage.generator.out.weight)
+    assert gradient.isfinite().all()
+    assert gradient.abs().max() > 1e-6
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_another_s_sentence_counts_as_fake_unless_told_otherwise(name: str) -> None:
+    assert PRESETS[name].training.mismatched
+
+
 def test_a_clip_that_is_not_there_is_missed_before_any_work(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no weights"):
         settings_of(clip=f"quiltnet:{tmp_path}").check_files()

@@ -140,6 +140,32 @@ def test_the_penalty_is_the_sixth_power_of_the_slope_at_real_pairs(fabric: Fabri
     assert all(parameter.grad is None for parameter in stage.generator.parameters())
 
 
+def test_the_penalty_is_computed_in_full_precision(fabric: Fabric) -> None:
+    stage = staged(fabric)
+    batch, fake = shown(stage, fabric, drawn())
+    plain = stage.critic_losses(batch, fake).losses
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = stage.critic_losses(batch, fake).losses
+    assert torch.equal(plain["penalty"], mixed["penalty"])
+    assert not torch.equal(plain["critic_caption"], mixed["critic_caption"]), "the rest is not"
+
+
+def test_what_clip_is_shown_is_in_its_range(fabric: Fabric, monkeypatch: pytest.MonkeyPatch) -> None:
+    """[-1, 1], once: the release scaled images twice."""
+    stage, batch, seen = staged(fabric), drawn(), []
+    look = stage.pair.image
+
+    def watched(images: Tensor) -> Any:
+        seen.append(images.detach())
+        return look(images)
+
+    monkeypatch.setattr(stage.pair, "image", watched)
+    stage.fake(stage.received(fabric, batch, Moment()))
+    assert torch.equal(seen[0], torch.from_numpy(batch.image))
+    assert seen[1].abs().max() <= 1
+    assert seen[1].min() < -0.1 < 0.1 < seen[1].max(), "both ends are used"
+
+
 def test_what_the_generator_loses(fabric: Fabric) -> None:
     stage = staged(fabric)
     batch, fake = shown(stage, fabric, drawn())

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import count as naturals
+from pathlib import Path
 from typing import ClassVar, Self, cast
 
 import numpy as np
@@ -27,6 +28,7 @@ from nucleosynth.data.crops import Crops
 from nucleosynth.encoders import clip_pair, own_clip, vgg
 from nucleosynth.encoders.clip_pair import ClipPair
 from nucleosynth.encoders.own_clip import STAGE
+from nucleosynth.errors import UserError
 from nucleosynth.methods.batches import Group, Slot, SlotNoise, own_size
 from nucleosynth.methods.cgpn_presets import OWN, PRESETS, CGPNGANSettings, sentence_cost
 from nucleosynth.methods.clip import every_window, train_clip
@@ -94,8 +96,10 @@ class CGPNGAN(LabelPainter[CGPNGANSettings, CGPN]):
         """Train on windows of tiles, resampled as the settings say: CLIP first, unless one is given, then images.
 
         Raises:
-            UserError: the tiles show no nucleus; or a run to go on with was begun with another CLIP.
+            UserError: the tiles show no nucleus; a small CLIP has seen other tiles; or a run to go on with was begun
+                with another CLIP.
         """
+        _check_sources(settings, run)
         tiles, record = settings.resampled(samples), run.record
         facts, budget = cls.facts_of(tiles, settings), record.budget
         keep(run, tiles)
@@ -203,6 +207,23 @@ def _train_own(tiles: Sequence[Sample], facts: CGPNFacts, settings: CGPNGANSetti
         return facts.captions.of_sample(window)
 
     train_clip(tiles, tell, settings.own, settings.tile, run, fabric, run.record.budget.part(settings.clip_share))
+
+
+def _check_sources(settings: CGPNGANSettings, run: Run) -> None:
+    """Refuse another run's small CLIP that has seen sources beside this run's: samples tell only of these."""
+    kind, _, where = settings.clip.partition(":")
+    if kind != OWN or not where:
+        return
+    seen = {entry.source for entry in Run.open(Path(where).expanduser()).record.training_sources}
+    strange = sorted(seen - {entry.source for entry in run.record.training_sources})
+    if strange:
+        raise UserError(
+            "a CLIP that has seen other tiles",
+            expected="one trained on sources that this run trains on",
+            got=", ".join(strange[:3]) + (f" and {len(strange) - 3} more" if len(strange) > 3 else ""),
+            where=settings.clip,
+            mend=f"train it on the same tiles, or take clip={OWN}, which does",
+        )
 
 
 def _clip_of(stage: CGPNStage, run: Run) -> ClipPair:
