@@ -57,7 +57,7 @@ class LabelToImageSettings(Settings):
 
 
 class Shown(NamedTuple):
-    """A batch on the device: image (b 3 h w) in [-1, 1], label (b c h w), noise of texture (b t h w), of style (b z)."""
+    """On the device: image (b 3 h w) in [-1, 1], label (b c h w), noise of texture (b t h w) and style (b z)."""
 
     image: Tensor
     label: Tensor
