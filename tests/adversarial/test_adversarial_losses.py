@@ -152,6 +152,18 @@ def test_mask_consistency_is_cross_entropy_where_known() -> None:
     assert losses.mask_consistency(logits, wanted, known & ~known).item() == 0
 
 
+def test_outputs_are_asked_to_differ_with_their_noise_up_to_a_bound() -> None:
+    noise, other = torch.zeros(3, 1), torch.tensor([[2.0], [2.0], [4.0]])
+    first, second = torch.zeros(3, 4), torch.tensor([[0.1], [1.0], [0.0]]).expand(3, 4)
+    found = losses.likeness_of_outputs(first, second, noise, other, most=0.2)
+    assert found.item() == pytest.approx(((0.2 - 0.05) + 0 + 0.2) / 3)
+    moving = (second.clone()).requires_grad_()
+    losses.likeness_of_outputs(first, moving, noise, other, most=0.2).backward()
+    assert moving.grad is not None
+    assert (moving.grad[0] < 0).all()  # farther apart is better
+    assert (moving.grad[1] == 0).all()  # far enough
+
+
 def test_mode_seeking_is_the_less_the_more_outputs_differ() -> None:
     noise, other = torch.tensor([[0.0]]), torch.tensor([[2.0]])
     near = losses.mode_seeking(torch.zeros(1, 4), torch.full((1, 4), 0.5), noise, other)

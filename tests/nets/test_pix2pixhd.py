@@ -32,7 +32,9 @@ def test_published_costs(changes: dict[str, object], millions: float, cost: floa
     assert gflop(lambda: net(x)) == pytest.approx(cost, abs=0.05)
 
 
-@pytest.mark.parametrize("settings", [SMALL, GLOBAL, SMALL.model_copy(update=DAFF)])
+@pytest.mark.parametrize(
+    "settings", [SMALL, GLOBAL, SMALL.model_copy(update=DAFF), SMALL.model_copy(update={"upsampling": "nearest"})]
+)
 def test_any_whole_stride(settings: Pix2PixHDSettings) -> None:
     net, stride = generator(settings, 5, 4), settings.stride
     assert stride == (16 if settings.local_width else 8)

@@ -118,7 +118,8 @@ def test_losses_are_those_that_are_asked_for_at_their_weights(fabric: Fabric) ->
     assert heavier["feature"] == pytest.approx(2 * plain["feature"])
     assert heavier["patch"] == pytest.approx(3 * plain["patch"])
     assert "feature" not in losses_of(staged(fabric, {"training.feature_matching": 0.0}), fabric)
-    assert losses_of(staged(fabric, {"training.diversity": 0.5}), fabric)["diversity"] > 0
+    far = {"training.diversity": 0.5, "training.difference": 3.0}
+    assert losses_of(staged(fabric, far), fabric)["diversity"] > 0
     assert "diversity" not in losses_of(staged(fabric, {"training.diversity": 0.5, "network.noise": 0}), fabric)
 
 
@@ -170,8 +171,8 @@ def test_cost_counts_what_generates(fabric: Fabric) -> None:
 def test_noise_teaches_to_differ(fabric: Fabric) -> None:
     """With mode seeking, two images of one condition lie farther apart after a few steps than without it."""
     apart = []
-    for weight in (0.0, 5.0):
-        stage = staged(fabric, {"network.local_width": 0, "training.diversity": weight})
+    for weight in (0.0, 20.0):
+        stage = staged(fabric, {"network.local_width": 0, "training.diversity": weight, "training.difference": 1.0})
         for step in range(25):
             torch.manual_seed(step)
             stage.step(fabric, batch(16), Moment(step, 0.0, 0.1))

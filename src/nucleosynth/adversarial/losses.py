@@ -142,6 +142,17 @@ def mask_consistency(logits: Tensor, wanted: Tensor, known: Tensor | None = None
     return (errors * known).sum() / known.sum().clamp(min=1)
 
 
+def likeness_of_outputs(first: Tensor, second: Tensor, noise: Tensor, other: Tensor, most: float) -> Tensor:
+    """How far outputs of one condition fall short of differing by `most` times what their noise does: 0..most, a mean.
+
+    first, second (b ...): outputs; noise, other (b ...): what they were made from. Differences are mean absolute ones
+    of a sample. Bounded, so that noise teaches to differ but not to flicker (Yang et al., "Diversity-sensitive
+    conditional generative adversarial networks", ICLR 2019, Eq. 3).
+    """
+    between, apart = ((a - b).abs().flatten(1).mean(1) for a, b in ((first, second), (noise, other)))
+    return (most - between / apart.clamp(min=1e-5)).clamp(min=0).mean()
+
+
 def mode_seeking(first: Tensor, second: Tensor, noise: Tensor, other: Tensor) -> Tensor:
     """E |noise - other| / E |first - second|: low where other noise gives another output.
 

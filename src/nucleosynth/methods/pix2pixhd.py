@@ -62,15 +62,15 @@ PUBLISHED = ImageToImageTraining(batch=1, ema=0.0, adversarial=2.0, perceptual=1
 """As released: images one by one, no moving average, adversarial losses summed over its 2 scales."""
 PRESETS = {
     "tiny": Pix2PixHDRunSettings(
-        network=Pix2PixHDSettings(width=32, downs=3, blocks=4, local_width=0, noise=4),
+        network=Pix2PixHDSettings(width=32, downs=3, blocks=4, local_width=0, upsampling="nearest", noise=4),
         critic=CriticSettings(width=32, layers=2, scales=2),
-        training=ImageToImageTraining(batch=16, generator_rate=1e-3, critic_rate=5e-4, diversity=0.1),
+        training=ImageToImageTraining(batch=16, generator_rate=1e-3, critic_rate=5e-4, diversity=1.0),
     ),
     "base": Pix2PixHDRunSettings(
         tile=256,
         mpp=0.25,
         network=Pix2PixHDSettings(noise=4),
-        training=ImageToImageTraining(batch=16, ema=0.999, adversarial=2.0, perceptual=10.0, diversity=0.1),
+        training=ImageToImageTraining(batch=16, ema=0.999, adversarial=2.0, perceptual=10.0, diversity=1.0),
     ),
     "paper": Pix2PixHDRunSettings(tile=256, mpp=0.25, training=PUBLISHED),
     "paper-global": Pix2PixHDRunSettings(

@@ -6,7 +6,7 @@ Noise beside the condition, so that a condition has many images, is ours: of sev
 away whatever is the same everywhere.
 """
 
-from typing import Self
+from typing import Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -41,6 +41,8 @@ class Pix2PixHDSettings(Settings):
     """How often criss-cross attention is applied before the residual blocks; DAFF-GAN: 2."""
     long_skip: bool = False
     """Whether what comes before the attention is added after the last residual block; DAFF-GAN: yes."""
+    upsampling: Literal["transposed", "nearest"] = "transposed"
+    """Doubling by a transposed convolution, as published, or by repeating pixels before one, which leaves no grid."""
     noise: int = Field(0, ge=0)
     """Channels of noise beside the condition."""
 
@@ -69,7 +71,7 @@ class GlobalGenerator(nn.Module):
         self.first = _convolution(inputs + settings.noise, widths[0], 7)
         self.downs = nn.ModuleList(_halving(wide // 2, wide) for wide in widths[1:])
         self.middle = Middle(widths[-1], settings.blocks, settings.attention, settings.long_skip)
-        self.ups = nn.ModuleList(_doubling(wide, wide // 2) for wide in reversed(widths[1:]))
+        self.ups = nn.ModuleList(_doubling(wide, wide // 2, settings.upsampling) for wide in reversed(widths[1:]))
         self.last = _convolution(widths[0], outputs, 7) if outputs else nn.Identity()
 
     def forward(self, condition: Tensor, noise: Tensor | None = None) -> Tensor:
@@ -95,7 +97,7 @@ class LocalEnhancer(nn.Module):
         self.coarse = GlobalGenerator(settings, inputs, 0)
         self.first, self.down = _convolution(inputs + settings.noise, width, 7), _halving(width, 2 * width)
         self.middle = Middle(2 * width, settings.local_blocks, settings.attention, settings.long_skip)
-        self.up, self.last = _doubling(2 * width, width), _convolution(width, outputs, 7)
+        self.up, self.last = _doubling(2 * width, width, settings.upsampling), _convolution(width, outputs, 7)
 
     def forward(self, condition: Tensor, noise: Tensor | None = None) -> Tensor:
         """See the class."""
@@ -182,7 +184,9 @@ def _halving(channels_in: int, channels_out: int) -> nn.Module:
     return _started(nn.Conv2d(channels_in, channels_out, 3, stride=2, padding=1))
 
 
-def _doubling(channels_in: int, channels_out: int) -> nn.Module:
+def _doubling(channels_in: int, channels_out: int, upsampling: str) -> nn.Module:
+    if upsampling == "nearest":
+        return nn.Sequential(nn.Upsample(scale_factor=2), _convolution(channels_in, channels_out, 3))
     return _started(nn.ConvTranspose2d(channels_in, channels_out, 3, stride=2, padding=1, output_padding=1))
 
 

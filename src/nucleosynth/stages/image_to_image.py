@@ -4,8 +4,8 @@ With a local enhancer it has three phases, shares of one budget: the global gene
 a last layer of its own; the local enhancer around it, while it is frozen; both. One critic judges all of them. DAFF-GAN
 is this twice; what comes out may be an image (tanh) or whatever `shown` and `errors` make of the network's numbers.
 
-Ours: two images of one condition may be asked to differ as their noise does (mode seeking), for otherwise few examples
-teach a generator to pass over its noise.
+Ours: two images of one condition may be asked to differ with their noise, up to a bound, for otherwise few examples
+teach a generator to pass over it.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
-from nucleosynth.adversarial.losses import feature_matching, mode_seeking, perceptual
+from nucleosynth.adversarial.losses import feature_matching, likeness_of_outputs, perceptual
 from nucleosynth.config import Settings
 from nucleosynth.nets.count import StageCost
 from nucleosynth.nets.patchgan import CriticSettings, halved, logits
@@ -40,7 +40,9 @@ class ImageToImageTraining(GameSettings):
     local_share: float = Field(0.1, ge=0, le=1)
     """Share after that for the local enhancer alone; the rest trains both."""
     diversity: float = Field(0.0, ge=0)
-    """Weight of mode seeking, where there is noise; it takes another pass for half of the batch."""
+    """Weight of what two outputs of one condition lack in difference; it takes another pass for half of the batch."""
+    difference: float = Field(0.1, gt=0)
+    """Mean absolute difference of such outputs, over that of their noise, that is enough."""
 
     def phase(self, progress: float) -> Phase:
         """What is trained at that share of the budget."""
@@ -153,12 +155,13 @@ class ImageToImageStage(Game[Phased, Shown, Made]):
         return losses
 
     def _seeking(self, batch: Shown, fake: Made) -> Tensor:
-        """How little the outputs of the first half of the batch change with their noise."""
+        """What the outputs of the first half of the batch lack in change with their noise."""
         half = -(-len(batch.output) // 2)
         condition, noise = batch.condition[:half], batch.noise[:half]
         other = self._noise(condition)
         second = self._made(self.generator(condition, other, batch.phase))
-        return mode_seeking(fake.shown[:half], second.shown, noise, other)
+        most = self.settings.training.difference
+        return likeness_of_outputs(fake.shown[:half], second.shown, noise, other, most)
 
     def _made(self, raw: Tensor) -> Made:
         return Made(raw.float(), self._shown(raw.float()))
