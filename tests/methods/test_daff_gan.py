@@ -17,8 +17,9 @@ from nucleosynth import config
 from nucleosynth.conditions.points import from_instances
 from nucleosynth.data.reader import read
 from nucleosynth.layouts import table
-from nucleosynth.methods.daff_gan import LIBRARY, DaffGan, DaffGanFacts, stages_of
+from nucleosynth.methods.daff_gan import LIBRARY, DaffGan, stages_of
 from nucleosynth.methods.daff_gan_presets import PRESETS, DaffGanSettings
+from nucleosynth.methods.game_painter import GameFacts
 from nucleosynth.nets.criss_cross import CrissCross
 from nucleosynth.run import Run
 from nucleosynth.sample import Condition, Layout, Sample
@@ -30,7 +31,7 @@ PART: dict[str, Any] = {
     "critic": {"width": 8, "layers": 2, "scales": 1},
     "training": {"batch": 4},
 }
-FACTS = DaffGanFacts(classes=(1, 2, 3, 4), tissue="colon", stain="H&E", mpp=0.25, perceptual="off")
+FACTS = GameFacts(classes=(1, 2, 3, 4), tissue="colon", stain="H&E", mpp=0.25, perceptual="off")
 MICRO: dict[str, Any] = {"tile": 32, "mask": PART, "image": PART}
 
 

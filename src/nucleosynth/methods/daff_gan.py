@@ -36,6 +36,7 @@ from nucleosynth.layouts.library import Library
 from nucleosynth.methods.batches import Group, Slot, SlotNoise, in_order, own_size, padded
 from nucleosynth.methods.daff_gan_presets import PRESETS, DaffGanSettings
 from nucleosynth.methods.facts import Facts, common
+from nucleosynth.methods.game_painter import GameFacts, compared
 from nucleosynth.methods.painting import label_of, rgb, training_batch
 from nucleosynth.methods.provenance import Origin
 from nucleosynth.methods.results import sample_of
@@ -54,13 +55,6 @@ LIBRARY = "library.parquet"
 """The points of the training tiles, in the run folder."""
 
 
-class DaffGanFacts(Facts):
-    """What a run of DAFF-GAN learned before training."""
-
-    perceptual: str
-    """The file of VGG19 that the perceptual loss of images used, or "off"."""
-
-
 class DaffGan:
     """A trained DAFF-GAN (see methods.method.Method)."""
 
@@ -74,7 +68,7 @@ class DaffGan:
     def __init__(
         self,
         settings: DaffGanSettings,
-        facts: DaffGanFacts,
+        facts: GameFacts,
         class_names: tuple[str, ...],
         masks: Phased,
         images: Phased,
@@ -94,9 +88,9 @@ class DaffGan:
         Raises:
             UserError: tiles without nuclei, or of a resolution that is not known and asked for.
         """
-        tiles, record, told = settings.resampled(samples), run.record, settings.image.training
+        tiles, record = settings.resampled(samples), run.record
         library = Library.of(tiles, PUBLISHED_MPP, held_out=())  # what `fit` is given is not held out
-        facts = DaffGanFacts(**common(tiles), perceptual=vgg.told(told.perceptual, told.perceptual_weights))
+        facts = GameFacts(**common(tiles), perceptual=compared(settings.image.training))
         library.write(run.folder / LIBRARY)
         run.write_facts(facts.model_dump())
         torch.manual_seed(seed_of(record.seed))
@@ -119,7 +113,7 @@ class DaffGan:
     def load(cls, run: Run, fabric: Fabric) -> Self:
         """The trained networks of a run folder, their moving averages, and its library."""
         settings = DaffGanSettings.model_validate(run.record.settings)
-        facts = DaffGanFacts.model_validate(run.read_facts())
+        facts = GameFacts.model_validate(run.read_facts())
         masks, images = (stage.trained(run, cls.name, fabric) for stage in stages_of(settings, facts))
         library = Library.read(run.folder / LIBRARY)
         return cls(settings, facts, run.record.class_names, masks, images, library, Origin.of(run), fabric)

@@ -9,8 +9,8 @@ from math import lcm
 
 from pydantic import Field
 
-from nucleosynth.encoders import vgg
 from nucleosynth.layouts.library import SamplingSettings
+from nucleosynth.methods.game_painter import compared
 from nucleosynth.methods.tiles import TileSettings
 from nucleosynth.nets.patchgan import CriticSettings
 from nucleosynth.nets.pix2pixhd import Pix2PixHDSettings
@@ -43,10 +43,10 @@ class DaffGanSettings(TileSettings):
         Raises:
             UserError: see above.
         """
-        vgg.told(self.image.training.perceptual, self.image.training.perceptual_weights)
+        compared(self.image.training)
 
 
-def _network(**changes: int) -> Pix2PixHDSettings:
+def _network(**changes: int | str) -> Pix2PixHDSettings:
     """pix2pixHD's generator with what makes it DAFF-GAN's."""
     return Pix2PixHDSettings.model_validate({"attention": 2, "long_skip": True, **changes})
 
@@ -55,8 +55,8 @@ def _game(**changes: float) -> ImageToImageTraining:
     return ImageToImageTraining.model_validate(changes)
 
 
-_SMALL = _network(width=32, downs=3, blocks=4, local_width=0, noise=4)
-_SMALL_GAME = _game(batch=16, generator_rate=1e-3, critic_rate=5e-4, diversity=0.1)
+_SMALL = _network(width=32, downs=3, blocks=4, local_width=0, upsampling="nearest", noise=4)
+_SMALL_GAME = _game(batch=16, generator_rate=1e-3, critic_rate=5e-4, diversity=1.0)
 _SMALL_CRITIC = CriticSettings(width=32, layers=2, scales=2)
 _PUBLISHED = _game(batch=1, ema=0.0, adversarial=3.0)
 _LOCAL_CRITIC = CriticSettings(scales=3)
@@ -70,9 +70,9 @@ PRESETS = {
     "base": DaffGanSettings(
         tile=256,
         mpp=0.25,
-        mask=ImageToImageSettings(network=_network(noise=4), training=_game(batch=16, ema=0.999, diversity=0.1)),
+        mask=ImageToImageSettings(network=_network(noise=4), training=_game(batch=16, ema=0.999, diversity=1.0)),
         image=ImageToImageSettings(
-            network=_network(noise=4), training=_game(batch=16, ema=0.999, perceptual=10.0, diversity=0.1)
+            network=_network(noise=4), training=_game(batch=16, ema=0.999, perceptual=10.0, diversity=1.0)
         ),
     ),
     "paper": DaffGanSettings(

@@ -6,7 +6,7 @@ gives it many. "paper" paints with the local enhancer, "paper-global" with the g
 painted by both at 256 px in the comparison of DAFF-GAN's paper, whose schedule is theirs.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import ClassVar
 
@@ -17,13 +17,12 @@ from nucleosynth.conditions.edges import label_width
 from nucleosynth.config import Settings
 from nucleosynth.encoders import vgg
 from nucleosynth.methods.batches import Group, SlotNoise
-from nucleosynth.methods.facts import Facts, common
-from nucleosynth.methods.label_painter import LabelPainter, LabelPainterSettings
+from nucleosynth.methods.facts import Facts
+from nucleosynth.methods.game_painter import GamePainter, GamePainterSettings
 from nucleosynth.nets.count import StageCost
 from nucleosynth.nets.patchgan import CriticSettings
 from nucleosynth.nets.pix2pixhd import Pix2PixHDSettings
 from nucleosynth.run import Run
-from nucleosynth.sample import Sample
 from nucleosynth.stages import image_to_image
 from nucleosynth.stages.image_to_image import (
     ImageToImageSettings,
@@ -36,26 +35,13 @@ from nucleosynth.stages.image_to_image import (
 NOISE = "noise"
 
 
-class Pix2PixHDRunSettings(ImageToImageSettings, LabelPainterSettings):
+class Pix2PixHDRunSettings(ImageToImageSettings, GamePainterSettings):
     """Everything that a run of pix2pixHD is decided by."""
 
     @property
     def stride(self) -> int:
         """The network's."""
         return self.network.stride
-
-    @property
-    def windows(self) -> int:
-        """Windows a training step."""
-        return self.training.batch
-
-    def check_files(self) -> None:
-        """Refuse a file of VGG19 that is not there.
-
-        Raises:
-            UserError: see above.
-        """
-        vgg.told(self.training.perceptual, self.training.perceptual_weights)
 
 
 PUBLISHED = ImageToImageTraining(batch=1, ema=0.0, adversarial=2.0, perceptual=10.0)
@@ -79,30 +65,12 @@ PRESETS = {
 }
 
 
-class Pix2PixHDFacts(Facts):
-    """What a run of pix2pixHD learned before training."""
-
-    perceptual: str
-    """The file of VGG19 that the perceptual loss used, or "off"."""
-
-
-class Pix2PixHD(LabelPainter[Pix2PixHDRunSettings, Phased]):
+class Pix2PixHD(GamePainter[Pix2PixHDRunSettings, Phased]):
     """A trained pix2pixHD (see methods.method.Method)."""
 
     name: ClassVar[str] = "pix2pixhd"
     presets: ClassVar[Mapping[str, Settings]] = PRESETS
     published_classes: ClassVar[int] = 4
-
-    @classmethod
-    def facts_of(cls, tiles: Sequence[Sample], settings: Pix2PixHDRunSettings) -> Facts:
-        """What every method learns of its tiles, and what its perceptual loss compares."""
-        training = settings.training
-        return Pix2PixHDFacts(**common(tiles), perceptual=vgg.told(training.perceptual, training.perceptual_weights))
-
-    @classmethod
-    def read_facts(cls, run: Run) -> Facts:
-        """What a run learned."""
-        return Pix2PixHDFacts.model_validate(run.read_facts())
 
     @classmethod
     def cost(cls, settings: Pix2PixHDRunSettings, size: int, classes: int) -> list[StageCost]:

@@ -6,7 +6,7 @@ does not: stain and texture. Unless labels are given, images are painted for win
 nets.spade_generator says where the network departs from the release, and why.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import ClassVar
 
@@ -17,39 +17,25 @@ from nucleosynth.conditions.edges import label_width
 from nucleosynth.config import Settings
 from nucleosynth.encoders import vgg
 from nucleosynth.methods.batches import Group, SlotNoise
-from nucleosynth.methods.facts import Facts, common
-from nucleosynth.methods.label_painter import LabelPainter, LabelPainterSettings
+from nucleosynth.methods.facts import Facts
+from nucleosynth.methods.game_painter import GamePainter, GamePainterSettings
 from nucleosynth.nets.count import StageCost
 from nucleosynth.nets.patchgan import CriticSettings
 from nucleosynth.nets.spade_generator import BASE, PAPER, TINY, SpadeAutoencoder
 from nucleosynth.run import Run
-from nucleosynth.sample import Sample
 from nucleosynth.stages.spade import LabelToImageSettings, SpadeStage, SpadeTraining, cost, paint
 
 STYLE, TEXTURE = "style", "texture"
 """The noise of a sample."""
 
 
-class SpadeSettings(LabelToImageSettings, LabelPainterSettings):
+class SpadeSettings(LabelToImageSettings, GamePainterSettings):
     """Everything that a run of SPADE is decided by."""
 
     @property
     def stride(self) -> int:
         """The network's."""
         return self.network.stride
-
-    @property
-    def windows(self) -> int:
-        """Windows a training step."""
-        return self.training.batch
-
-    def check_files(self) -> None:
-        """Refuse a file of VGG19 that is not there.
-
-        Raises:
-            UserError: see above.
-        """
-        vgg.told(self.training.perceptual, self.training.perceptual_weights)
 
 
 PRESETS = {
@@ -67,31 +53,13 @@ PRESETS = {
 }
 
 
-class SpadeFacts(Facts):
-    """What a run of SPADE learned before training."""
-
-    perceptual: str
-    """The file of VGG19 that the perceptual loss used, or "off"."""
-
-
-class Spade(LabelPainter[SpadeSettings, SpadeAutoencoder]):
+class Spade(GamePainter[SpadeSettings, SpadeAutoencoder]):
     """A trained SPADE (see methods.method.Method)."""
 
     name: ClassVar[str] = "spade"
     presets: ClassVar[Mapping[str, Settings]] = PRESETS
     published_classes: ClassVar[int] = 4
     """CoNSeP's, on which it is compared with others that paint nuclei; its own paper paints none."""
-
-    @classmethod
-    def facts_of(cls, tiles: Sequence[Sample], settings: SpadeSettings) -> Facts:
-        """What every method learns of its tiles, and what its perceptual loss compares."""
-        training = settings.training
-        return SpadeFacts(**common(tiles), perceptual=vgg.told(training.perceptual, training.perceptual_weights))
-
-    @classmethod
-    def read_facts(cls, run: Run) -> Facts:
-        """What a run learned."""
-        return SpadeFacts.model_validate(run.read_facts())
 
     @classmethod
     def cost(cls, settings: SpadeSettings, size: int, classes: int) -> list[StageCost]:
