@@ -170,6 +170,18 @@ def test_the_sentence_the_label_and_the_noise_each_decide_the_image(trained: tup
     assert (painted(method, first, seed=2).image != image).any()
 
 
+def test_a_caption_alone_is_told_beside_a_default_label(trained: tuple[CGPNGAN, Run], fabric: Fabric) -> None:
+    method = CGPNGAN.load(Run.open(trained[1].folder), fabric)
+    alone = Condition((32, 32), None, method.class_names, caption="many goblet cells")
+    found = list(method.generate(iter([alone] * 2), 1, count=2, start=4, batch=4))
+    for sample, label in zip(found, islice(method.default_conditions(1, 4), 2), strict=True):
+        np.testing.assert_array_equal(sample.instances, label.instances)
+        assert sample.caption == "many goblet cells"
+        assert sample.provenance["condition"]["source"] == label.source
+    with pytest.raises(UserError, match="no label to paint"):
+        painted(method, replace(alone, caption=None))
+
+
 def test_tiles_with_captions_of_their_own_keep_them(tiles: list[Sample], fabric: Fabric, tmp_path: Path) -> None:
     named = [replace(tile, caption=f"tile {k}") for k, tile in enumerate(tiles)]
     method, _ = fitted(named, tmp_path / "run", fabric)

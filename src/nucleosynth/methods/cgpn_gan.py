@@ -11,7 +11,7 @@ and kept in the run), or one that is given (encoders.clip_pair): "quiltnet", as 
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from itertools import count as naturals
 from pathlib import Path
 from typing import ClassVar, Self, cast
@@ -128,7 +128,9 @@ class CGPNGAN(LabelPainter[CGPNGANSettings, CGPN]):
         checkpoint.load(run.checkpoint(IMAGE), f"{cls.name}/{IMAGE}", {})  # whose it is, before its CLIP is looked for
         stage = cls._stage(settings, facts, run, fabric)
         net, pair = stage.trained(run, cls.name, fabric), _clip_of(stage, run)
-        return cls(settings, facts, run.record.class_names, net, partial(kept, run), Origin.of(run), fabric, pair)
+        return cls(
+            settings, facts, run.record.class_names, net, cache(partial(kept, run)), Origin.of(run), fabric, pair
+        )
 
     @classmethod
     def facts_of(cls, tiles: Sequence[Sample], settings: CGPNGANSettings) -> CGPNFacts:
@@ -171,6 +173,19 @@ class CGPNGAN(LabelPainter[CGPNGANSettings, CGPN]):
 
         return map(captioned, naturals(start), conditions)
 
+    def generate(
+        self, conditions: Iterator[Condition], seed: int, *, count: int, start: int = 0, batch: int = 16
+    ) -> Iterator[Sample]:
+        """One sample a condition, in order (see methods.method.Method.generate).
+
+        A caption that comes alone is told beside the label of the default condition of that number and size.
+
+        Raises:
+            UserError: a condition with neither label nor caption, or with classes that training never saw.
+        """
+        asked = map(partial(self._labelled, seed), naturals(start), conditions)
+        return super().generate(asked, seed, count=count, start=start, batch=batch)
+
     @classmethod
     def cost(cls, settings: CGPNGANSettings, size: int, classes: int) -> list[StageCost]:
         """CLIP's text tower, for one sentence, and an image."""
@@ -183,6 +198,14 @@ class CGPNGAN(LabelPainter[CGPNGANSettings, CGPN]):
         pair = settings.given() or own_clip.of_run(run)
         maps = partial(vgg.load, settings.training.perceptual_weights)
         return CGPNStage(IMAGE, settings, label_width(facts.slots.count), pair, maps)
+
+    def _labelled(self, seed: int, k: int, condition: Condition) -> Condition:
+        """Condition k, with a label if it has nothing but a caption."""
+        if not condition.caption or condition.given() - {"caption", "tissue", "stain"}:
+            return condition
+        label = next(super().default_conditions(seed, k, own_size(condition, self.mpp)))
+        tissue, stain = condition.tissue or label.tissue, condition.stain or label.stain
+        return replace(label, caption=condition.caption, name=condition.name, tissue=tissue, stain=stain)
 
     def _paint(self, group: Group, maps: Tensor, seed: int) -> Tensor:
         """One pass for a group; a sentence's vector depends on that sentence alone."""
