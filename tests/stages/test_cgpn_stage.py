@@ -10,7 +10,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nucleosynth.adversarial.losses import mode_seeking
+from nucleosynth.adversarial.losses import likeness_of_outputs
 from nucleosynth.nets.cgpn import CGPNSettings
 from nucleosynth.nets.patchgan import CriticSettings, logits
 from nucleosynth.stages.cgpn import CLIP, PATCH, READER, CGPNBatch, CGPNParts, CGPNStage, CGPNTraining, Made, Shown
@@ -192,7 +192,7 @@ def test_what_is_weighed_by_0_is_never_computed(fabric: Fabric, weight: str) -> 
 @pytest.mark.parametrize("loss", ["caption", "similarity", "patch", "feature", "mask", "diversity"])
 def test_a_gradient_of_each_loss_reaches_the_generator_alone(fabric: Fabric, loss: str) -> None:
     """That of caption and similarity runs through CLIP."""
-    stage = staged(fabric, feature_matching=1.0, mask_consistency=1.0, diversity=1.0)
+    stage = staged(fabric, feature_matching=1.0, mask_consistency=1.0, diversity=1.0, difference=9.0)
     batch, fake = shown(stage, fabric, drawn())
     (gradient,) = torch.autograd.grad(stage.generator_losses(batch, fake)[loss], stage.generator.out.weight)
     assert gradient.abs().max() > 1e-6
@@ -238,19 +238,19 @@ def test_nuclei_of_unknown_type_are_not_read(fabric: Fabric) -> None:
     torch.testing.assert_close(found, -(read * wanted).sum(1).mean())
 
 
-def test_the_mode_seeking_loss_is_of_two_images_of_one_map(fabric: Fabric) -> None:
-    stage = staged(fabric, diversity=0.5)
+def test_the_diversity_is_of_two_images_of_one_map(fabric: Fabric) -> None:
+    stage = staged(fabric, diversity=0.5, difference=0.9)
     batch, fake = shown(stage, fabric, drawn())
     torch.manual_seed(7)
     found = stage.generator_losses(batch, fake)["diversity"]
     torch.manual_seed(7)
     noise = torch.randn(2, SMALL.noise)
     other = torch.tanh(stage.generator(batch.labels[:2], batch.text[:2], noise))
-    torch.testing.assert_close(found, 0.5 * mode_seeking(fake.image[:2], other, batch.noise[:2], noise))
+    torch.testing.assert_close(found, 0.5 * likeness_of_outputs(fake.image[:2], other, batch.noise[:2], noise, 0.9))
 
 
 def test_in_bf16_all_stays_finite() -> None:
     fabric = fabric_for("cpu", "bf16-mixed")
-    stage = staged(fabric, feature_matching=1.0, mask_consistency=1.0, diversity=1.0)
+    stage = staged(fabric, feature_matching=1.0, mask_consistency=1.0, diversity=1.0, difference=9.0)
     for step in range(3):
         assert all(value.isfinite() for value in stage.step(fabric, drawn(), Moment(step)).values())

@@ -3,8 +3,8 @@
 Zhang et al., "CLIP-guided generative network for pathology nuclei image augmentation", Medical Image Analysis 2025. The
 pair of CLIP towers is frozen and no part of the stage's checkpoint; a gradient runs through its image tower to the
 generator. A real image beside another's sentence is a third kind of fake, as in GALIP (Tao et al., CVPR 2023), which
-the release dropped. Ours, each 0 as published: feature matching, mask consistency, perceptual loss, and mode seeking
-(`diversity`), without which a generator that is told so much soon listens to no noise.
+the release dropped. Ours, each 0 as published: feature matching, mask consistency, perceptual loss, and images that
+differ as their noise does (`diversity`), for a generator that is told so much soon stops hearing it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -99,7 +99,9 @@ class CGPNTraining(GameSettings):
     mask_consistency: float = Field(0.0, ge=0)
     """Weight of how badly the classes of the map are read from a fake, by a reader that learns on the real images."""
     diversity: float = Field(0.0, ge=0)
-    """Weight of mode seeking; it takes another pass for half of the batch."""
+    """Weight of what two images of one map lack in difference; it takes another pass for half of the batch."""
+    difference: float = Field(0.1, gt=0)
+    """Mean absolute difference of such images, over that of their noise, that is enough."""
     hidden: int = Field(512, ge=1)
     """Channels of what the critic that looks through CLIP sees."""
     joint: int = Field(128, ge=1)
@@ -232,12 +234,12 @@ class CGPNStage(Game[CGPN, Shown, Made]):
         return losses.gradient_penalty(critic, *batch.seen.maps, batch.text, weight=self.settings.penalty)
 
     def _seeking(self, batch: Shown, fake: Made) -> Tensor:
-        """How little the images of the first half of the batch change with their noise."""
+        """What the images of the first half of the batch lack in change with their noise."""
         half = -(-len(batch.image) // 2)
         labels, text, noise = batch.labels[:half], batch.text[:half], batch.noise[:half]
         other = torch.randn(noise.shape).to(noise)
         second = torch.tanh(self.generator(labels, text, other).float())
-        return losses.mode_seeking(fake.image[:half], second, noise, other)
+        return losses.likeness_of_outputs(fake.image[:half], second, noise, other, self.settings.difference)
 
 
 @torch.inference_mode()
