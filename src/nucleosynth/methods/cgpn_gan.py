@@ -32,7 +32,8 @@ from nucleosynth.errors import UserError
 from nucleosynth.methods.batches import Group, Slot, SlotNoise, own_size
 from nucleosynth.methods.cgpn_presets import OWN, PRESETS, CGPNGANSettings, sentence_cost
 from nucleosynth.methods.clip import every_window, train_clip
-from nucleosynth.methods.facts import Facts
+from nucleosynth.methods.facts import Facts, common
+from nucleosynth.methods.game_painter import GameFacts, compared
 from nucleosynth.methods.kept import keep, kept, kept_windows
 from nucleosynth.methods.label_painter import LABEL_KEY, LabelPainter
 from nucleosynth.methods.painting import label_of, network_image
@@ -53,12 +54,10 @@ IMAGE = "image"
 NOISE = "noise"
 
 
-class CGPNFacts(Facts):
+class CGPNFacts(GameFacts):
     """What a run learns of its tiles: what is few and what is many, beside what every method wants to know."""
 
     captions: PathologyCaptions
-    perceptual: str
-    """The file of VGG19 that the perceptual loss used, or "off"."""
 
     def sentence(self, condition: Condition) -> str:
         """The caption of a condition with a label: its own, or the sentence for its nuclei."""
@@ -135,9 +134,8 @@ class CGPNGAN(LabelPainter[CGPNGANSettings, CGPN]):
     @classmethod
     def facts_of(cls, tiles: Sequence[Sample], settings: CGPNGANSettings) -> CGPNFacts:
         """Its nuclei are counted in windows as large as those of training."""
-        spreads, training = PathologyCaptions.fit(every_window(tiles, settings.tile)), settings.training
-        said = vgg.told(training.perceptual, training.perceptual_weights)
-        return CGPNFacts(**Facts.of(tiles).model_dump(), captions=spreads, perceptual=said)
+        spreads = PathologyCaptions.fit(every_window(tiles, settings.tile))
+        return CGPNFacts(**common(tiles), captions=spreads, perceptual=compared(settings.training))
 
     @classmethod
     def read_facts(cls, run: Run) -> CGPNFacts:

@@ -8,14 +8,14 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from nucleosynth.encoders import clip_pair, vgg
+from nucleosynth.encoders import clip_pair
 from nucleosynth.encoders.clip_pair import ClipPair
 from nucleosynth.encoders.open_clip_files import found
 from nucleosynth.encoders.open_clip_pair import ASKED
 from nucleosynth.encoders.own_clip import SETTINGS, STAGE, OwnClipNet, OwnClipSettings
 from nucleosynth.encoders.words import LENGTH
 from nucleosynth.methods.clip import ClipParts
-from nucleosynth.methods.label_painter import LabelPainterSettings
+from nucleosynth.methods.game_painter import GamePainterSettings
 from nucleosynth.nets.cgpn import NARROW, PAPER
 from nucleosynth.nets.count import StageCost
 from nucleosynth.nets.patchgan import CriticSettings
@@ -29,7 +29,7 @@ QUILTNET_MODEL = "ViT-B-32"
 """What open_clip calls it."""
 
 
-class CGPNGANSettings(CGPNParts, LabelPainterSettings):
+class CGPNGANSettings(CGPNParts, GamePainterSettings):
     """Everything that a run of CGPN-GAN is decided by."""
 
     clip: str = OWN
@@ -44,18 +44,13 @@ class CGPNGANSettings(CGPNParts, LabelPainterSettings):
         """The generator's, of which the own CLIP's is a divisor."""
         return self.network.stride
 
-    @property
-    def windows(self) -> int:
-        """Windows a training step."""
-        return self.training.batch
-
     def check_files(self) -> None:
         """Refuse a CLIP or a VGG19 whose files are not there, are broken, or do not fit.
 
         Raises:
             UserError: see above.
         """
-        vgg.told(self.training.perceptual, self.training.perceptual_weights)
+        super().check_files()
         self.given()
 
     def given(self) -> ClipPair | None:
