@@ -15,8 +15,8 @@ from torch.nn import functional
 from torch.testing import assert_close
 
 from nucleosynth import catalog
-from nucleosynth.encoders import clip_pair
-from nucleosynth.encoders.clip_pair import ClipPair, at_shares, load
+from nucleosynth.encoders import clip_pair, identity
+from nucleosynth.encoders.clip_pair import KIND, ClipPair, at_shares, load
 from nucleosynth.errors import UserError
 
 CAPTIONS = ["Colon image of background", "Breast tumor image of neoplastic tissue, many neoplastic", "few"]
@@ -238,9 +238,10 @@ def test_weights_that_overflow_are_refused(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_another_pair_is_refused(pair: ClipPair) -> None:
-    clip_pair.check(pair, clip_pair.record(pair))
-    clip_pair.check(pair, {**clip_pair.record(pair), "clip": "a copy"})
+    recorded = identity.record(KIND, pair)
+    identity.check(KIND, pair, recorded)
+    identity.check(KIND, pair, {**recorded, KIND: "a copy"})
     with pytest.raises(UserError, match=r"another CLIP(.|\n)*theirs, digest 0123(.|\n)*" + pair.digest):
-        clip_pair.check(pair, {"clip": "theirs", "the clip's digest": "0123"})
+        identity.check(KIND, pair, {KIND: "theirs", "CLIP's digest": "0123"})
     with pytest.raises(UserError, match="did you mean 'quiltnet'"):
         load("quilnet")

@@ -14,7 +14,8 @@ from nucleosynth.conditions.captions import caption
 from nucleosynth.data.consep import CLASS_NAMES
 from nucleosynth.data.puma import CLASS_NAMES as PUMA
 from nucleosynth.encoders import words
-from nucleosynth.encoders.text import TextEncoder, check, load, record
+from nucleosynth.encoders.identity import check, record
+from nucleosynth.encoders.text import KIND, TextEncoder, load
 from nucleosynth.errors import UserError
 
 CAPTIONS = ["colon tissue with no nucleus", "", "breast", "colon tissue including nuclei types of a, b, and c"]
@@ -76,13 +77,14 @@ def test_what_is_too_long_is_cut_and_said(encoder: TextEncoder, capsys: pytest.C
 
 
 def test_another_encoder_is_refused(encoder: TextEncoder) -> None:
-    check(encoder, record(encoder))
-    check(encoder, record(encoder) | {"text encoder": "a copy"})
-    theirs = {"text encoder": "theirs", "its digest": "0123"}
+    recorded = record(KIND, encoder)
+    check(KIND, encoder, recorded)
+    check(KIND, encoder, recorded | {KIND: "a copy"})
+    theirs = {"text encoder": "theirs", "text encoder's digest": "0123"}
     with pytest.raises(UserError, match=r"another text encoder(.|\n)*theirs, digest 0123(.|\n)*" + encoder.digest):
-        check(encoder, theirs)
+        check(KIND, encoder, theirs)
     with pytest.raises(UserError, match="one that the checkpoint names"):
-        check(encoder, {})
+        check(KIND, encoder, {})
 
 
 def test_an_unknown_name_is_told() -> None:

@@ -18,7 +18,7 @@ from nucleosynth import config
 from nucleosynth.conditions.pathology_captions import PathologyCaptions
 from nucleosynth.data.crops import Crops
 from nucleosynth.data.reader import read
-from nucleosynth.encoders import clip_pair
+from nucleosynth.encoders import clip_pair, identity
 from nucleosynth.errors import UserError
 from nucleosynth.methods.cgpn_gan import CGPNGAN
 from nucleosynth.methods.cgpn_presets import PRESETS, CGPNGANSettings
@@ -81,8 +81,8 @@ def test_without_a_clip_it_trains_its_own_first_and_says_so(
     assert "a small one is trained first" in capsys.readouterr().err
     assert [run.read_log(stage)[-1]["step"] for stage in ("clip", "image")] == [2, 2]
     said = checkpoint.beside(run.checkpoint("image"))
-    assert said["clip"] == "own:run"
-    assert said == clip_pair.record(clip_pair.load(f"own:{run.folder}"))
+    assert said[clip_pair.KIND] == "own:run"
+    assert said == identity.record(clip_pair.KIND, clip_pair.load(f"own:{run.folder}"))
 
 
 def test_a_given_clip_is_taken_instead(tiles: list[Sample], fabric: Fabric, tmp_path: Path) -> None:

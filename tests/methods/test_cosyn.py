@@ -270,7 +270,7 @@ def test_the_text_encoder_travels_in_the_checkpoint_and_another_is_refused(
 ) -> None:
     _, run = fitted(tmp_path, fabric)
     encoder, path = texts.load("words"), run.checkpoint("joint")
-    assert checkpoint.beside(path) == {"text encoder": encoder.name, "its digest": encoder.digest}
+    assert checkpoint.beside(path) == {"text encoder": encoder.name, "text encoder's digest": encoder.digest}
     before = checkpoint.fingerprint(path)
     monkeypatch.setattr(type(encoder), "digest", "0123456789abcdef", raising=False)
     with pytest.raises(UserError, match="another text encoder"):

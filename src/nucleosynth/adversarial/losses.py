@@ -153,14 +153,5 @@ def likeness_of_outputs(first: Tensor, second: Tensor, noise: Tensor, other: Ten
     return (most - between / apart.clamp(min=1e-5)).clamp(min=0).mean()
 
 
-def mode_seeking(first: Tensor, second: Tensor, noise: Tensor, other: Tensor) -> Tensor:
-    """E |noise - other| / E |first - second|: low where other noise gives another output.
-
-    first, second: outputs for one condition; noise, other: what they were made from. Finite for equal outputs. (Mao et
-    al., "Mode seeking generative adversarial networks", CVPR 2019, Eq. 3.)
-    """
-    return (noise - other).abs().mean() / ((first - second).abs().mean() + 1e-5)
-
-
 def _mean(parts: Sequence[Tensor]) -> Tensor:
     return torch.stack(list(parts)).mean()

@@ -6,7 +6,7 @@ frozen: it is no part of the model that uses it, its weights are in no checkpoin
 name and digest in theirs, and refuse another pair.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
@@ -21,7 +21,8 @@ BLOCKS = (1, 4, 8)
 """Of twelve, counted from 0, whose outputs CGPN-GAN's discriminator sees; of other depths those at the same shares."""
 KEPT = 4096
 """Captions whose vectors are kept."""
-RECORDED, DIGEST = "clip", "the clip's digest"
+KIND = "CLIP"
+"""What a checkpoint calls it."""
 
 
 class Seen(NamedTuple):
@@ -140,23 +141,3 @@ def load(spec: str) -> ClipPair:
     name, _, where = spec.partition(":")
     pair: ClipPair = catalog.load("clip", name)(where)
     return pair
-
-
-def record(pair: ClipPair) -> dict[str, str]:
-    """What the checkpoint of a model that was trained with this pair says of it."""
-    return {RECORDED: pair.name, DIGEST: pair.digest}
-
-
-def check(pair: ClipPair, recorded: Mapping[str, str]) -> None:
-    """Refuse a pair that is not the one a model was trained with; recorded: what its checkpoint says.
-
-    Raises:
-        UserError: another digest; the same weights under another name will do.
-    """
-    if pair.digest != recorded.get(DIGEST):
-        raise UserError(
-            "another CLIP than the model was trained with",
-            expected=f"{recorded.get(RECORDED, 'one that the checkpoint names')}, digest {recorded.get(DIGEST, '?')}",
-            got=f"{pair.name}, digest {pair.digest}",
-            mend="give the files that it was trained with, or train anew",
-        )

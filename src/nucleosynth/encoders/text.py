@@ -2,17 +2,19 @@
 
 Named in settings as in the catalog, with what it is made of after a colon: "words" (embedded, trained with the model),
 "plip", "clip-text:FOLDER", "t5:google/t5-v1_1-base". Published encoders are frozen and come from a folder or from the
-hub's cache; ":download" at the end fetches them. A checkpoint keeps an encoder's name and digest (`record`), and
-`check` refuses another.
+hub's cache; ":download" at the end fetches them. A checkpoint keeps an encoder's name and digest
+(encoders.identity).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from torch import Tensor, nn
 
 from nucleosynth import catalog
-from nucleosynth.errors import UserError
+
+KIND = "text encoder"
+"""What a checkpoint calls it."""
 
 
 class Tokens(NamedTuple):
@@ -57,23 +59,3 @@ def load(spec: str) -> TextEncoder:
     name, _, where = spec.partition(":")
     encoder: TextEncoder = catalog.load("text encoder", name)(where)
     return encoder
-
-
-def record(encoder: TextEncoder) -> dict[str, str]:
-    """What the checkpoint of a model that was trained with this encoder says of it."""
-    return {"text encoder": encoder.name, "its digest": encoder.digest}
-
-
-def check(encoder: TextEncoder, recorded: Mapping[str, str]) -> None:
-    """Refuse an encoder that is not the one a model was trained with; recorded: what its checkpoint says.
-
-    Raises:
-        UserError: another digest; the same weights under another name will do.
-    """
-    if encoder.digest != recorded.get("its digest"):
-        raise UserError(
-            "another text encoder than the model was trained with",
-            expected=", digest ".join(recorded.values()) or "one that the checkpoint names",
-            got=f"{encoder.name}, digest {encoder.digest}",
-            mend="give the files that it was trained with, or train anew",
-        )

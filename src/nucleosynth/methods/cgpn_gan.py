@@ -25,7 +25,7 @@ from nucleosynth.conditions.edges import label_channels, label_width
 from nucleosynth.conditions.pathology_captions import PathologyCaptions
 from nucleosynth.config import Settings
 from nucleosynth.data.crops import Crops
-from nucleosynth.encoders import clip_pair, own_clip, vgg
+from nucleosynth.encoders import clip_pair, identity, own_clip, vgg
 from nucleosynth.encoders.clip_pair import ClipPair
 from nucleosynth.encoders.own_clip import STAGE
 from nucleosynth.errors import UserError
@@ -115,7 +115,7 @@ class CGPNGAN(LabelPainter[CGPNGANSettings, CGPN]):
 
         training = Origin.in_training(cls.name)
         model = cls(settings, facts, record.class_names, stage.averaged_net, lambda: tiles, training, fabric, pair)
-        show, beside = partial(write_pairs, run, model), clip_pair.record(pair)
+        show, beside = partial(write_pairs, run, model), identity.record(clip_pair.KIND, pair)
         train(stage, batch_at, budget=budget, run=run, fabric=fabric, picture=show, beside=beside)
         model.origin = Origin.of(run)
         return model
@@ -251,5 +251,5 @@ def _clip_of(stage: CGPNStage, run: Run) -> ClipPair:
     """The CLIP of a stage, if it is the one that the generator of the run was trained with, should that have begun."""
     pair = cast(ClipPair, stage.pair)
     if run.checkpoint(IMAGE).exists():
-        clip_pair.check(pair, checkpoint.beside(run.checkpoint(IMAGE)))
+        identity.check(clip_pair.KIND, pair, checkpoint.beside(run.checkpoint(IMAGE)))
     return pair

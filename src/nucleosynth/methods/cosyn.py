@@ -31,6 +31,7 @@ from nucleosynth.config import Settings
 from nucleosynth.data.crops import Crops
 from nucleosynth.data.tiles import resize_points
 from nucleosynth.diffusion.samplers import evaluations
+from nucleosynth.encoders import identity
 from nucleosynth.encoders import text as texts
 from nucleosynth.encoders.text import TextEncoder
 from nucleosynth.errors import UserError
@@ -94,7 +95,7 @@ class CoSyn:
         """
         encoder, begun = settings.encoder(), run.checkpoint(cls.stages[0])
         if encoder and begun.exists():
-            texts.check(encoder, checkpoint.beside(begun))
+            identity.check(texts.KIND, encoder, checkpoint.beside(begun))
         tiles = settings.resampled(samples)
         facts = Facts.of(tiles)
         run.write_facts(facts.model_dump())
@@ -110,7 +111,7 @@ class CoSyn:
 
         training, names = Origin.in_training(cls.name), run.record.class_names
         model = cls(settings, facts, names, stage.averaged_net, encoder, tiles, training, fabric)
-        show, beside = partial(write_pairs, run, model), texts.record(encoder) if encoder else {}
+        show, beside = partial(write_pairs, run, model), identity.record(texts.KIND, encoder) if encoder else {}
         train(stage, batch_at, budget=run.record.budget, run=run, fabric=fabric, picture=show, beside=beside)
         model.origin = Origin.of(run)
         return model
@@ -123,7 +124,7 @@ class CoSyn:
         stage = stage_of(settings, JointCoding(facts.slots), encoder)
         net = stage.trained(run, cls.name, fabric)
         if encoder:
-            texts.check(encoder, checkpoint.beside(run.checkpoint(stage.name)))
+            identity.check(texts.KIND, encoder, checkpoint.beside(run.checkpoint(stage.name)))
         return cls(settings, facts, run.record.class_names, net, encoder, kept(run), Origin.of(run), fabric)
 
     def default_conditions(self, seed: int, start: int = 0, size: tuple[int, int] | None = None) -> Iterator[Condition]:
