@@ -12,6 +12,7 @@ RUN is a run folder of any method, DATA the data it was trained on (with splits)
     copies       median distance to the nearest training crop, beside that of held-out tiles
     points       share of given points that lie in a made nucleus (and in one of their class), beside shuffled points
     labels       contrast of made images under the given labels, beside shuffled labels
+    diversity    difference of images of one label, over that of real crops (0: a label has one image)
     captions     share of the made nuclei whose class the caption names, beside the caption of another tile
     images       AJI and PQ of labels made for held-out images
 
@@ -37,6 +38,7 @@ from nucleosynth.data.reader import read
 from nucleosynth.data.tiles import resample
 from nucleosynth.metrics.contrast import nuclear_contrast
 from nucleosynth.metrics.copies import copies
+from nucleosynth.metrics.diversity import diversity
 from nucleosynth.metrics.instance import mean, scores
 from nucleosynth.metrics.proportions import class_proportions, fsd
 from nucleosynth.run import Run
@@ -44,6 +46,9 @@ from nucleosynth.sample import Condition, Sample
 from nucleosynth.seeds import generator_of
 from nucleosynth.training.device import fabric_for
 from nucleosynth.verbs.fit import assignments
+
+ASKED_OFTEN, TIMES = 12, 4
+"""Labels that are painted several times, and how often."""
 
 
 def main() -> None:
@@ -143,7 +148,20 @@ def follow_labels(model: Any, tiles: Sequence[Sample]) -> dict[str, float]:
         for sample, other in zip(made, [*made[1:], made[0]], strict=True)
     ]
     real = contrast(given)
-    return {"labels, contrast": contrast(made) / real, "labels, shuffled": contrast(shuffled) / real}
+    return {
+        "labels, contrast": contrast(made) / real,
+        "labels, shuffled": contrast(shuffled) / real,
+        "diversity": _diversity(model, asked[:ASKED_OFTEN], given),
+    }
+
+
+def _diversity(model: Any, asked: Sequence[Condition], real: Sequence[Sample]) -> float:
+    """How much images of one label differ; beside the mask, a method gets what it takes for granted of a tile."""
+    made = _make(model, [condition for condition in asked for _ in range(TIMES)])
+    groups = [[sample.image for sample in made[i : i + TIMES]] for i in range(0, len(made), TIMES)]
+    found = diversity(groups, [tile.image for tile in real])
+    assert found is not None, "there are images of one label, and real tiles"
+    return found
 
 
 def follow_captions(model: Any, tiles: Sequence[Sample]) -> dict[str, float]:

@@ -17,10 +17,10 @@ from nucleosynth.data.reader import read
 from nucleosynth.encoders import vgg
 from nucleosynth.errors import UserError
 from nucleosynth.methods.pix2pixhd import PRESETS, Pix2PixHD
+from nucleosynth.metrics.diversity import diversity
 from nucleosynth.nets.pix2pixhd import generator
 from nucleosynth.run import Run
 from nucleosynth.sample import Sample
-from nucleosynth.studies.diversity import diversity
 from nucleosynth.training.device import fabric_for
 from nucleosynth.verbs.cost import cost
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from drawn import CLASS_NAMES, drawn_sample
+from nucleosynth.metrics.diversity import diversity
 from nucleosynth.report.results import Gallery
 from nucleosynth.sample import Condition, Sample
 from nucleosynth.seeds import generator_of
-from nucleosynth.studies.diversity import diversity
 from nucleosynth.studies.held_out import condition_of, full, windows
 from nucleosynth.studies.layers import LAYERS
 from nucleosynth.studies.painting import FOLDER

@@ -11,13 +11,12 @@ and kept in the run), or one that is given (encoders.clip_pair): "quiltnet", as 
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cache, partial
+from functools import partial
 from itertools import count as naturals
 from pathlib import Path
-from typing import ClassVar, Self, cast
+from typing import ClassVar, cast
 
 import numpy as np
-import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
@@ -34,21 +33,17 @@ from nucleosynth.methods.cgpn_presets import OWN, PRESETS, CGPNGANSettings, sent
 from nucleosynth.methods.clip import every_window, train_clip
 from nucleosynth.methods.facts import Facts, common
 from nucleosynth.methods.game_painter import GameFacts, compared
-from nucleosynth.methods.kept import keep, kept, kept_windows
-from nucleosynth.methods.label_painter import LABEL_KEY, LabelPainter
+from nucleosynth.methods.label_painter import LabelPainter, PainterStage
 from nucleosynth.methods.painting import label_of, network_image
 from nucleosynth.methods.provenance import Origin
 from nucleosynth.methods.results import sample_of
-from nucleosynth.methods.sheets import write_pairs
 from nucleosynth.nets.cgpn import CGPN
 from nucleosynth.nets.count import StageCost
 from nucleosynth.progress import say
-from nucleosynth.run import Run
+from nucleosynth.run import Budget, Run
 from nucleosynth.sample import Condition, Image, Sample
-from nucleosynth.seeds import generator_of, seed_of
 from nucleosynth.stages.cgpn import CGPNBatch, CGPNStage, cost, paint
 from nucleosynth.training import checkpoint
-from nucleosynth.training.loop import train
 
 IMAGE = "image"
 NOISE = "noise"
@@ -81,55 +76,34 @@ class CGPNGAN(LabelPainter[CGPNGANSettings, CGPN]):
         settings: CGPNGANSettings,
         facts: CGPNFacts,
         class_names: tuple[str, ...],
-        net: CGPN,
+        stage: PainterStage[CGPN],
         tiles: Callable[[], Sequence[Sample]],
         origin: Origin,
         fabric: Fabric,
-        pair: ClipPair,
     ) -> None:
-        super().__init__(settings, facts, class_names, net, tiles, origin, fabric)
-        self._pair = pair.to(fabric.device)
+        super().__init__(settings, facts, class_names, stage, tiles, origin, fabric)
+        self._pair = _clip_of(stage).to(fabric.device)
 
     @classmethod
-    def fit(cls, samples: Sequence[Sample], settings: CGPNGANSettings, run: Run, fabric: Fabric) -> Self:
-        """Train on windows of tiles, resampled as the settings say: CLIP first, unless one is given, then images.
+    def check(cls, tiles: Sequence[Sample], settings: CGPNGANSettings, run: Run) -> None:
+        """Refuse another run's small CLIP that has seen sources beside this run's: samples tell only of these.
 
         Raises:
-            UserError: the tiles show no nucleus; a small CLIP has seen other tiles; or a run to go on with was begun
-                with another CLIP.
+            UserError: see above.
         """
-        _check_sources(settings, run)
-        tiles, record = settings.resampled(samples), run.record
-        facts, budget = cls.facts_of(tiles, settings), record.budget
-        keep(run, tiles)
-        run.write_facts(facts.model_dump())
-        if settings.clip == OWN:
-            _train_own(tiles, facts, settings, run, fabric)
-            budget = budget.part(1 - settings.clip_share)
-        torch.manual_seed(seed_of(record.seed))
-        stage, windows = cls._stage(settings, facts, run, fabric), Crops(tiles, settings.tile)
-        pair = _clip_of(stage, run)
-
-        def batch_at(step: int) -> CGPNBatch:
-            return cls.batch_of(windows, settings, facts, generator_of(record.seed, step))
-
-        training = Origin.in_training(cls.name)
-        model = cls(settings, facts, record.class_names, stage.averaged_net, lambda: tiles, training, fabric, pair)
-        show, beside = partial(write_pairs, run, model), identity.record(clip_pair.KIND, pair)
-        train(stage, batch_at, budget=budget, run=run, fabric=fabric, picture=show, beside=beside)
-        model.origin = Origin.of(run)
-        return model
-
-    @classmethod
-    def load(cls, run: Run, fabric: Fabric) -> Self:
-        """The trained generator of a run folder, its moving average, with the CLIP that it was trained with."""
-        settings, facts = CGPNGANSettings.model_validate(run.record.settings), cls.read_facts(run)
-        checkpoint.load(run.checkpoint(IMAGE), f"{cls.name}/{IMAGE}", {})  # whose it is, before its CLIP is looked for
-        stage = cls._stage(settings, facts, run, fabric)
-        net, pair = stage.trained(run, cls.name, fabric), _clip_of(stage, run)
-        return cls(
-            settings, facts, run.record.class_names, net, cache(partial(kept, run)), Origin.of(run), fabric, pair
-        )
+        kind, _, where = settings.clip.partition(":")
+        if kind != OWN or not where:
+            return
+        seen = {entry.source for entry in Run.open(Path(where).expanduser()).record.training_sources}
+        strange = sorted(seen - {entry.source for entry in run.record.training_sources})
+        if strange:
+            raise UserError(
+                "a CLIP that has seen other tiles",
+                expected="one trained on sources that this run trains on",
+                got=", ".join(strange[:3]) + (f" and {len(strange) - 3} more" if len(strange) > 3 else ""),
+                where=settings.clip,
+                mend=f"train it on the same tiles, or take clip={OWN}, which does",
+            )
 
     @classmethod
     def facts_of(cls, tiles: Sequence[Sample], settings: CGPNGANSettings) -> CGPNFacts:
@@ -147,29 +121,13 @@ class CGPNGAN(LabelPainter[CGPNGANSettings, CGPN]):
         cls, windows: Crops, settings: CGPNGANSettings, facts: Facts, generator: np.random.Generator
     ) -> CGPNBatch:
         """Windows as the stage takes them, with the sentence for each."""
-        assert isinstance(facts, CGPNFacts), "as `facts_of` makes them"
+        captions = _known(facts).captions
         drawn = [windows.draw(generator) for _ in range(settings.training.batch)]
         return CGPNBatch(
             np.stack([network_image(window.image) for window in drawn]),
             np.stack([label_channels(facts.slots, window.instances, window.classes) for window in drawn]),
-            [facts.captions.of_sample(window) for window in drawn],
+            [captions.of_sample(window) for window in drawn],
         )
-
-    def default_conditions(self, seed: int, start: int = 0, size: tuple[int, int] | None = None) -> Iterator[Condition]:
-        """Labels of windows of the training tiles, drawn by (seed, k), with the captions of tiles that have their own.
-
-        Raises:
-            UserError: a size above those of training and of every training tile.
-        """
-        conditions, tiles = super().default_conditions(seed, start, size), self._tiles()
-        if not any(tile.caption for tile in tiles):
-            return conditions
-        crops = kept_windows(tiles, size or self.size, self.size)
-
-        def captioned(k: int, condition: Condition) -> Condition:
-            return replace(condition, caption=crops.draw(generator_of(seed, k, LABEL_KEY)).caption or None)
-
-        return map(captioned, naturals(start), conditions)
 
     def generate(
         self, conditions: Iterator[Condition], seed: int, *, count: int, start: int = 0, batch: int = 16
@@ -191,9 +149,36 @@ class CGPNGAN(LabelPainter[CGPNGANSettings, CGPN]):
         return [text, cost(settings.network, label_width(classes), width, size, IMAGE)]
 
     @classmethod
+    def before(
+        cls, tiles: Sequence[Sample], settings: CGPNGANSettings, facts: Facts, run: Run, fabric: Fabric
+    ) -> Budget:
+        """Train the small CLIP of these tiles and their sentences in its share of the budget, unless one is given."""
+        budget = run.record.budget
+        if settings.clip != OWN:
+            return budget
+        say(f"no CLIP is given: a small one is trained first, on these tiles and captions alone (clip={OWN})")
+
+        def tell(window: Sample, _generator: np.random.Generator) -> str:
+            return _known(facts).captions.of_sample(window)
+
+        train_clip(tiles, tell, settings.own, settings.tile, run, fabric, budget.part(settings.clip_share))
+        return budget.part(1 - settings.clip_share)
+
+    @classmethod
+    def beside(cls, stage: PainterStage[CGPN]) -> Mapping[str, str]:
+        """Which CLIP the generator was trained with."""
+        return identity.record(clip_pair.KIND, _clip_of(stage))
+
+    @classmethod
     def _stage(cls, settings: CGPNGANSettings, facts: Facts, run: Run, fabric: Fabric) -> CGPNStage:
-        """The game, untrained, with its CLIP: the given one, or that of the run."""
+        """The game, untrained, with its CLIP, given or of the run; once begun, with no other than it began with."""
+        path = run.checkpoint(IMAGE)
+        began = path.exists()
+        if began:
+            checkpoint.load(path, f"{cls.name}/{IMAGE}", {})  # whose it is, before its CLIP is looked for
         pair = settings.given() or own_clip.of_run(run)
+        if began:
+            identity.check(clip_pair.KIND, pair, checkpoint.beside(path))
         maps = partial(vgg.load, settings.training.perceptual_weights)
         return CGPNStage(IMAGE, settings, label_width(facts.slots.count), pair, maps)
 
@@ -220,36 +205,11 @@ class CGPNGAN(LabelPainter[CGPNGANSettings, CGPN]):
         return sample_of(self, slot, seed, image[:height, :width], *label, sentence)
 
 
-def _train_own(tiles: Sequence[Sample], facts: CGPNFacts, settings: CGPNGANSettings, run: Run, fabric: Fabric) -> None:
-    """Train the small CLIP of these tiles and their sentences in its share of the budget, and say so."""
-    say(f"no CLIP is given: a small one is trained first, on these tiles and captions alone (clip={OWN}); no QuiltNet")
-
-    def tell(window: Sample, _generator: np.random.Generator) -> str:
-        return facts.captions.of_sample(window)
-
-    train_clip(tiles, tell, settings.own, settings.tile, run, fabric, run.record.budget.part(settings.clip_share))
+def _known(facts: Facts) -> CGPNFacts:
+    """Facts as `facts_of` makes them."""
+    return cast(CGPNFacts, facts)
 
 
-def _check_sources(settings: CGPNGANSettings, run: Run) -> None:
-    """Refuse another run's small CLIP that has seen sources beside this run's: samples tell only of these."""
-    kind, _, where = settings.clip.partition(":")
-    if kind != OWN or not where:
-        return
-    seen = {entry.source for entry in Run.open(Path(where).expanduser()).record.training_sources}
-    strange = sorted(seen - {entry.source for entry in run.record.training_sources})
-    if strange:
-        raise UserError(
-            "a CLIP that has seen other tiles",
-            expected="one trained on sources that this run trains on",
-            got=", ".join(strange[:3]) + (f" and {len(strange) - 3} more" if len(strange) > 3 else ""),
-            where=settings.clip,
-            mend=f"train it on the same tiles, or take clip={OWN}, which does",
-        )
-
-
-def _clip_of(stage: CGPNStage, run: Run) -> ClipPair:
-    """The CLIP of a stage, if it is the one that the generator of the run was trained with, should that have begun."""
-    pair = cast(ClipPair, stage.pair)
-    if run.checkpoint(IMAGE).exists():
-        identity.check(clip_pair.KIND, pair, checkpoint.beside(run.checkpoint(IMAGE)))
-    return pair
+def _clip_of(stage: PainterStage[CGPN]) -> ClipPair:
+    """The CLIP of a stage that `_stage` made."""
+    return cast(ClipPair, cast(CGPNStage, stage).pair)

@@ -31,6 +31,7 @@ from nucleosynth.methods.kept import kept_windows
 from nucleosynth.methods.painting import network_image
 from nucleosynth.nets.adm import BASE, PAPER
 from nucleosynth.nets.count import StageCost
+from nucleosynth.run import Run
 from nucleosynth.sample import Condition, Image, Sample
 from nucleosynth.seeds import generator_of
 from nucleosynth.stages.denoising import PUBLISHED, Denoising
@@ -100,13 +101,13 @@ class DiffMix(DiffusionPainter[DiffMixSettings]):
     published_classes: ClassVar[int] = 4
 
     @classmethod
-    def check_tiles(cls, tiles: Sequence[Sample], settings: DiffMixSettings, class_names: Sequence[str]) -> None:
+    def check(cls, tiles: Sequence[Sample], settings: DiffMixSettings, run: Run) -> None:
         """Refuse tiles without whole nuclei to perturb labels with, or without the classes that are aimed at.
 
         Raises:
             UserError: see above.
         """
-        _sources(tiles, settings.perturbation, class_names)
+        _sources(tiles, settings.perturbation, run.record.class_names)
 
     def default_conditions(self, seed: int, start: int = 0, size: tuple[int, int] | None = None) -> Iterator[Condition]:
         """Windows of the training tiles, perturbed: of each, and of what is done to it, (seed, k) decides.

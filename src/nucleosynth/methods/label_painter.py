@@ -1,12 +1,12 @@
 """What methods share that are a painter of labels: trained on windows of real tiles, which they keep to paint for.
 
 A method says what its stage is and how images are painted for maps; it may say which labels it paints for unless some
-are given, what its network sees of a window, and what it wants to know of the tiles.
+are given, what its network sees of a window, what it wants to know of the tiles, and what it trains before.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from itertools import count as naturals
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
@@ -77,13 +77,13 @@ class LabelPainter(ABC, Generic[S, Net]):
         settings: S,
         facts: Facts,
         class_names: tuple[str, ...],
-        net: Net,
+        stage: PainterStage[Net],
         tiles: Callable[[], Sequence[Sample]],
         origin: Origin,
         fabric: Fabric,
     ) -> None:
         self.settings, self.facts, self.class_names, self.origin = settings, facts, class_names, origin
-        self._net, self._tiles, self._fabric = net.eval(), tiles, fabric
+        self._net, self._tiles, self._fabric = stage.averaged_net.eval(), tiles, fabric
         self.size, self.mpp = settings.size, settings.mpp
 
     @classmethod
@@ -111,17 +111,22 @@ class LabelPainter(ABC, Generic[S, Net]):
         return training_batch(windows, facts.slots, generator, settings.windows)
 
     @classmethod
-    def share_of(cls, budget: Budget, settings: S) -> Budget:
-        """What of a run's budget the painting stage gets: all, unless there are other stages."""
-        return budget
-
-    @classmethod
-    def check_tiles(cls, tiles: Sequence[Sample], settings: S, class_names: Sequence[str]) -> None:
+    def check(cls, tiles: Sequence[Sample], settings: S, run: Run) -> None:
         """Refuse training tiles, at the method's resolution, that there would be nothing to paint for.
 
         Raises:
             UserError: see above.
         """
+
+    @classmethod
+    def before(cls, tiles: Sequence[Sample], settings: S, facts: Facts, run: Run, fabric: Fabric) -> Budget:
+        """Train what the painting stage needs, if anything; what of the run's budget is left for painting."""
+        return run.record.budget
+
+    @classmethod
+    def beside(cls, stage: PainterStage[Net]) -> Mapping[str, str]:
+        """What the checkpoint is to say beside its weights (training.checkpoint)."""
+        return {}
 
     @classmethod
     def fit(cls, samples: Sequence[Sample], settings: S, run: Run, fabric: Fabric) -> Self:
@@ -131,10 +136,11 @@ class LabelPainter(ABC, Generic[S, Net]):
             UserError: the tiles show nothing to paint for.
         """
         tiles, record = settings.resampled(samples), run.record
-        cls.check_tiles(tiles, settings, record.class_names)
+        cls.check(tiles, settings, run)
         facts = cls.facts_of(tiles, settings)
         keep(run, tiles)
         run.write_facts(facts.model_dump())
+        budget = cls.before(tiles, settings, facts, run, fabric)
         torch.manual_seed(seed_of(record.seed))
         stage, windows = cls._stage(settings, facts, run, fabric), Crops(tiles, settings.tile)
 
@@ -142,9 +148,9 @@ class LabelPainter(ABC, Generic[S, Net]):
             return cls.batch_of(windows, settings, facts, generator_of(record.seed, step))
 
         training = Origin.in_training(cls.name)
-        model = cls(settings, facts, record.class_names, stage.averaged_net, lambda: tiles, training, fabric)
-        budget, show = cls.share_of(record.budget, settings), partial(write_pairs, run, model)
-        train(stage, batch_at, budget=budget, run=run, fabric=fabric, picture=show)
+        model = cls(settings, facts, record.class_names, stage, lambda: tiles, training, fabric)
+        show, beside = partial(write_pairs, run, model), cls.beside(stage)
+        train(stage, batch_at, budget=budget, run=run, fabric=fabric, picture=show, beside=beside)
         model.origin = Origin.of(run)
         return model
 
@@ -153,11 +159,12 @@ class LabelPainter(ABC, Generic[S, Net]):
         """The trained network of a run folder: its moving average."""
         settings: Any = type(cls.presets["tiny"]).model_validate(run.record.settings)
         facts = cls.read_facts(run)
-        net = cls._stage(settings, facts, run, fabric).trained(run, cls.name, fabric)
-        return cls(settings, facts, run.record.class_names, net, partial(kept, run), Origin.of(run), fabric)
+        stage = cls._stage(settings, facts, run, fabric)
+        stage.trained(run, cls.name, fabric)
+        return cls(settings, facts, run.record.class_names, stage, cache(partial(kept, run)), Origin.of(run), fabric)
 
     def default_conditions(self, seed: int, start: int = 0, size: tuple[int, int] | None = None) -> Iterator[Condition]:
-        """Labels of windows of the training tiles, drawn by (seed, k).
+        """Labels of windows of the training tiles, drawn by (seed, k), with their captions for methods that take some.
 
         Raises:
             UserError: a size above those of training and of every training tile.
@@ -173,6 +180,7 @@ class LabelPainter(ABC, Generic[S, Net]):
                 self.class_names,
                 window.tissue,
                 window.stain,
+                caption=(window.caption or None) if "caption" in self.takes else None,
                 instances=window.instances,
                 classes=window.classes,
                 source=window.source,

@@ -11,10 +11,10 @@ from typing import NamedTuple
 import numpy as np
 
 from nucleosynth.methods.method import Method
+from nucleosynth.metrics.diversity import diversity
 from nucleosynth.pictures import class_colours
 from nucleosynth.report.results import Gallery, Picture, Row
 from nucleosynth.sample import Condition, Image, Sample
-from nucleosynth.studies.diversity import diversity
 from nucleosynth.studies.figures import some
 from nucleosynth.studies.held_out import condition_of, full, gives, windows
 from nucleosynth.studies.layers import LAYERS, panel, shown_image, shown_mask, shown_points
