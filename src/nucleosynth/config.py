@@ -7,7 +7,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -36,6 +36,8 @@ def preset(presets: Mapping[str, S], name: str, where: str = "") -> S:
 
 def resolve(base: S, changes: Mapping[str, Any], where: str) -> S:
     """`base` with some values changed; nested models take nested tables, or dotted keys ("network.width").
+
+    None is nothing; for a setting that takes no nothing it is the word "none", which may be one of its names.
 
     Raises:
         UserError: an unknown key (with the nearest known one) or a value of the wrong type or range.
@@ -108,4 +110,4 @@ def _put(table: dict[str, Any], model: type[BaseModel], keys: list[str], value: 
             mend=f"give {name} a value of its own",
         )
     else:
-        table[name] = value
+        table[name] = "none" if value is None and type(None) not in get_args(inner) else value

@@ -90,6 +90,17 @@ def test_every_parameter_learns_but_the_biases_that_norms_take_away() -> None:
             assert weight.grad.abs().sum() > 0, name
 
 
+def test_group_norm_leaves_what_is_the_same_everywhere() -> None:
+    """Two flat conditions are one to instance norm, which takes every channel's mean away."""
+    flat = torch.eye(3)[[0, 2], :, None, None].expand(2, 3, 32, 32).double()  # norms make much of rounding
+    apart = {}
+    for norm in ("instance", "group"):
+        torch.manual_seed(0)
+        first, second = generator(GLOBAL.model_copy(update={"norm": norm}), 3, 3).double()(flat)
+        apart[norm] = float((first - second).detach().abs().mean())
+    assert apart["instance"] < 0.02 < 0.1 < apart["group"]
+
+
 def test_noise_gives_a_condition_many_outputs() -> None:
     torch.manual_seed(0)
     net = generator(SMALL.model_copy(update={"noise": 2}), 3, 3)

@@ -10,12 +10,15 @@ import pytest
 import nucleosynth
 from nucleosynth import catalog
 from nucleosynth.cli import main
+from nucleosynth.config import resolve
 from nucleosynth.data.reader import read
 from nucleosynth.errors import MachineError, UserError
 from nucleosynth.methods.jointflow import JointFlow
+from nucleosynth.methods.pix2pixhd import Pix2PixHD
 from nucleosynth.run import Run
 from nucleosynth.sample import Sample
 from nucleosynth.verbs.cost import _flop
+from nucleosynth.verbs.fit import assignments
 
 MICRO = (
     "tile=32",
@@ -117,6 +120,15 @@ def test_settings_from_a_file_and_the_command_line(tmp_path: Path) -> None:
     changes = ("training.batch=2", "mpp=none")
     run = nucleosynth.fit(config=tmp_path / "x.toml", run=tmp_path / "run", seed=6, set=changes)
     assert (run.record.seed, run.record.settings["training"]["batch"], run.record.settings["mpp"]) == (6, 2, None)
+
+
+def test_none_is_nothing_or_a_name() -> None:
+    """`mpp` takes no resolution, the critic's norm is one of its names; a number is neither."""
+    changes = assignments(["mpp=none", "critic.norm=none"])
+    chosen = resolve(Pix2PixHD.presets["tiny"], changes, "--set")
+    assert (chosen.mpp, chosen.critic.norm) == (None, "none")  # type: ignore[attr-defined]
+    with pytest.raises(UserError, match=r"bad value for 'critic\.width'"):
+        resolve(Pix2PixHD.presets["tiny"], assignments(["critic.width=none"]), "--set")
 
 
 FIT = ["fit", "jointflow", "--data", DATA, "--run", "R"]

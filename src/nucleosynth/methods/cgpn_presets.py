@@ -67,6 +67,7 @@ PRESETS = {
     "tiny": CGPNGANSettings(
         critic=CriticSettings(width=32, layers=2, spectral=True),
         training=CGPNTraining(
+            batch=8,
             generator_rate=5e-4,
             critic_rate=5e-4,
             decay=0.4,

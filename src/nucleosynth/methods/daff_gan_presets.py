@@ -14,7 +14,7 @@ from nucleosynth.methods.game_painter import compared
 from nucleosynth.methods.tiles import TileSettings
 from nucleosynth.nets.patchgan import CriticSettings
 from nucleosynth.nets.pix2pixhd import Pix2PixHDSettings
-from nucleosynth.stages.image_to_image import ImageToImageSettings, ImageToImageTraining
+from nucleosynth.stages.image_to_image import TINY, ImageToImageSettings, ImageToImageTraining
 
 
 class DaffGanSettings(TileSettings):
@@ -46,27 +46,23 @@ class DaffGanSettings(TileSettings):
         compared(self.image.training)
 
 
-def _network(**changes: int | str) -> Pix2PixHDSettings:
-    """pix2pixHD's generator with what makes it DAFF-GAN's."""
-    return Pix2PixHDSettings.model_validate({"attention": 2, "long_skip": True, **changes})
+DAFF = {"attention": 2, "long_skip": True}
+"""What makes pix2pixHD's generator DAFF-GAN's."""
+
+
+def _network(**changes: int) -> Pix2PixHDSettings:
+    return Pix2PixHDSettings.model_validate({**DAFF, **changes})
 
 
 def _game(**changes: float) -> ImageToImageTraining:
     return ImageToImageTraining.model_validate(changes)
 
 
-_SMALL = _network(width=32, downs=3, blocks=4, local_width=0, upsampling="nearest", noise=4)
-_SMALL_GAME = _game(batch=16, generator_rate=1e-3, critic_rate=5e-4, diversity=1.0)
-_SMALL_CRITIC = CriticSettings(width=32, layers=2, scales=2)
+_SMALL = TINY.model_copy(update={"network": TINY.network.model_copy(update=DAFF)})
 _PUBLISHED = _game(batch=1, ema=0.0, adversarial=3.0)
 _LOCAL_CRITIC = CriticSettings(scales=3)
 PRESETS = {
-    "tiny": DaffGanSettings(
-        disc_px=1.5,
-        likeness=10.0,
-        mask=ImageToImageSettings(network=_SMALL, critic=_SMALL_CRITIC, training=_SMALL_GAME),
-        image=ImageToImageSettings(network=_SMALL, critic=_SMALL_CRITIC, training=_SMALL_GAME),
-    ),
+    "tiny": DaffGanSettings(disc_px=1.5, likeness=3.0, mask=_SMALL, image=_SMALL),
     "base": DaffGanSettings(
         tile=256,
         mpp=0.25,

@@ -20,11 +20,11 @@ from nucleosynth.methods.batches import Group, SlotNoise
 from nucleosynth.methods.facts import Facts
 from nucleosynth.methods.game_painter import GamePainter, GamePainterSettings
 from nucleosynth.nets.count import StageCost
-from nucleosynth.nets.patchgan import CriticSettings
 from nucleosynth.nets.pix2pixhd import Pix2PixHDSettings
 from nucleosynth.run import Run
 from nucleosynth.stages import image_to_image
 from nucleosynth.stages.image_to_image import (
+    TINY,
     ImageToImageSettings,
     ImageToImageStage,
     ImageToImageTraining,
@@ -47,11 +47,7 @@ class Pix2PixHDRunSettings(ImageToImageSettings, GamePainterSettings):
 PUBLISHED = ImageToImageTraining(batch=1, ema=0.0, adversarial=2.0, perceptual=10.0)
 """As released: images one by one, no moving average, adversarial losses summed over its 2 scales."""
 PRESETS = {
-    "tiny": Pix2PixHDRunSettings(
-        network=Pix2PixHDSettings(width=32, downs=3, blocks=4, local_width=0, upsampling="nearest", noise=4),
-        critic=CriticSettings(width=32, layers=2, scales=2),
-        training=ImageToImageTraining(batch=16, generator_rate=1e-3, critic_rate=5e-4, diversity=1.0),
-    ),
+    "tiny": Pix2PixHDRunSettings(**dict(TINY)),
     "base": Pix2PixHDRunSettings(
         tile=256,
         mpp=0.25,

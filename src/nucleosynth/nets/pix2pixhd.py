@@ -3,15 +3,19 @@
 Wang et al., "High-resolution image synthesis and semantic manipulation with conditional GANs", CVPR 2018. Two options
 make them DAFF-GAN's (Cheng et al.): criss-cross attention before the residual blocks, and a long skip around both.
 Noise beside the condition, so that a condition has many images, is ours: of several octaves, since instance norm takes
-away whatever is the same everywhere.
+away whatever is the same everywhere. So is group norm in its place: where a condition says nothing over wide areas, a
+network with instance norm learns to carry what it knows past it in bright spots (StyleGAN2's authors call them
+droplets; Karras et al., CVPR 2020), and small tiles show little else.
 """
 
+from collections.abc import Callable
 from typing import Literal, Self
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.functional import relu
 
 from nucleosynth.config import Settings
 from nucleosynth.nets.criss_cross import CrissCross
@@ -22,6 +26,9 @@ SPREAD = 0.02
 OCTAVE = 4
 """Each channel of noise is that many times as coarse as the one before."""
 OCTAVES = 4
+GROUP = 8
+"""Channels that group norm takes together."""
+Norm = Callable[[Tensor], Tensor]
 
 
 class Pix2PixHDSettings(Settings):
@@ -45,6 +52,8 @@ class Pix2PixHDSettings(Settings):
     """Doubling by a transposed convolution, as published, or by repeating pixels before one, which leaves no grid."""
     noise: int = Field(0, ge=0)
     """Channels of noise beside the condition."""
+    norm: Literal["instance", "group"] = "instance"
+    """What is taken together: each channel alone, as published, or 8 of them (see above)."""
 
     @model_validator(mode="after")
     def _enhances(self) -> Self:
@@ -58,6 +67,11 @@ class Pix2PixHDSettings(Settings):
         """Sides are multiples of this, px: reflection at the narrowest map needs 2 px a side."""
         return 2 << (self.downs + (self.local_width > 0))
 
+    @property
+    def normed(self) -> Norm:
+        """(b c h w) with mean 0 and deviation 1 in whatever is taken together."""
+        return functional.instance_norm if self.norm == "instance" else _group_norm
+
 
 class GlobalGenerator(nn.Module):
     """A condition (b inputs h w), and noise (b z h w), 0 unless given -> (b outputs h w), without bounds.
@@ -67,21 +81,22 @@ class GlobalGenerator(nn.Module):
 
     def __init__(self, settings: Pix2PixHDSettings, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.noise, widths = settings.noise, [settings.width * 2**k for k in range(settings.downs + 1)]
+        self.noise, self.normed = settings.noise, settings.normed
+        widths = [settings.width * 2**k for k in range(settings.downs + 1)]
         self.first = _convolution(inputs + settings.noise, widths[0], 7)
         self.downs = nn.ModuleList(_halving(wide // 2, wide) for wide in widths[1:])
-        self.middle = Middle(widths[-1], settings.blocks, settings.attention, settings.long_skip)
+        self.middle = Middle(widths[-1], settings.blocks, settings)
         self.ups = nn.ModuleList(_doubling(wide, wide // 2, settings.upsampling) for wide in reversed(widths[1:]))
         self.last = _convolution(widths[0], outputs, 7) if outputs else nn.Identity()
 
     def forward(self, condition: Tensor, noise: Tensor | None = None) -> Tensor:
         """See the class."""
-        x = _active(self.first(beside(condition, noise, self.noise)))
+        x = relu(self.normed(self.first(beside(condition, noise, self.noise))))
         for down in self.downs:
-            x = _active(down(x))
+            x = relu(self.normed(down(x)))
         x = self.middle(x)
         for up in self.ups:
-            x = _active(up(x))
+            x = relu(self.normed(up(x)))
         return self.last(x)  # type: ignore[no-any-return]
 
 
@@ -93,10 +108,10 @@ class LocalEnhancer(nn.Module):
 
     def __init__(self, settings: Pix2PixHDSettings, inputs: int, outputs: int) -> None:
         super().__init__()
-        width, self.noise = settings.local_width, settings.noise
+        width, self.noise, self.normed = settings.local_width, settings.noise, settings.normed
         self.coarse = GlobalGenerator(settings, inputs, 0)
         self.first, self.down = _convolution(inputs + settings.noise, width, 7), _halving(width, 2 * width)
-        self.middle = Middle(2 * width, settings.local_blocks, settings.attention, settings.long_skip)
+        self.middle = Middle(2 * width, settings.local_blocks, settings)
         self.up, self.last = _doubling(2 * width, width, settings.upsampling), _convolution(width, outputs, 7)
 
     def forward(self, condition: Tensor, noise: Tensor | None = None) -> Tensor:
@@ -109,18 +124,19 @@ class LocalEnhancer(nn.Module):
 
     def enhanced(self, features: Tensor, condition: Tensor, noise: Tensor | None = None) -> Tensor:
         """The rest, given those features."""
-        x = _active(self.first(beside(condition, noise, self.noise)))
-        x = self.middle(_active(self.down(x)) + features)
-        return self.last(_active(self.up(x)))  # type: ignore[no-any-return]
+        x = relu(self.normed(self.first(beside(condition, noise, self.noise))))
+        x = self.middle(relu(self.normed(self.down(x))) + features)
+        return self.last(relu(self.normed(self.up(x))))  # type: ignore[no-any-return]
 
 
 class Middle(nn.Module):
     """Criss-cross attention, residual blocks, and the long skip around both, where there are any; (b c h w)."""
 
-    def __init__(self, width: int, blocks: int, attention: int, long_skip: bool) -> None:
+    def __init__(self, width: int, blocks: int, settings: Pix2PixHDSettings) -> None:
         super().__init__()
-        self.attention = CrissCross(width, attention) if attention else nn.Identity()
-        self.blocks, self.long_skip = nn.Sequential(*(_Block(width) for _ in range(blocks))), long_skip
+        self.attention = CrissCross(width, settings.attention) if settings.attention else nn.Identity()
+        self.blocks = nn.Sequential(*(_Block(width, settings.normed) for _ in range(blocks)))
+        self.long_skip = settings.long_skip
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
@@ -131,12 +147,13 @@ class Middle(nn.Module):
 class _Block(nn.Module):
     """x + norm(conv(relu(norm(conv(x)))))."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, normed: Norm) -> None:
         super().__init__()
+        self.normed = normed
         self.first, self.second = _convolution(width, width, 3), _convolution(width, width, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + functional.instance_norm(self.second(_active(self.first(x))))
+        return x + self.normed(self.second(relu(self.normed(self.first(x)))))
 
 
 def generator(settings: Pix2PixHDSettings, inputs: int, outputs: int) -> GlobalGenerator | LocalEnhancer:
@@ -170,8 +187,8 @@ def _coarsened(noise: Tensor, cell: int) -> Tensor:
     return functional.interpolate(noise[..., ::cell, ::cell], noise.shape[2:], mode="bilinear")
 
 
-def _active(x: Tensor) -> Tensor:
-    return functional.relu(functional.instance_norm(x))
+def _group_norm(x: Tensor) -> Tensor:
+    return functional.group_norm(x, max(1, x.shape[1] // GROUP))
 
 
 def _convolution(channels_in: int, channels_out: int, kernel: int) -> nn.Module:

@@ -59,6 +59,14 @@ class ImageToImageSettings(Settings):
     training: ImageToImageTraining = ImageToImageTraining()
 
 
+TINY = ImageToImageSettings(
+    network=Pix2PixHDSettings(width=32, downs=2, blocks=4, local_width=0, upsampling="nearest", noise=4, norm="group"),
+    critic=CriticSettings(width=32, layers=2, scales=2, spectral=True),
+    training=ImageToImageTraining(batch=8, generator_rate=5e-4, critic_rate=5e-4, loss="hinge", diversity=1.0),
+)
+"""For tiles of 64^2 on two cores."""
+
+
 class Phased(nn.Module):
     """A generator, and the last layer that its global part needs while it is trained alone."""
 

@@ -178,7 +178,7 @@ def with_file(
 
 
 def assignments(texts: Sequence[str]) -> dict[str, Any]:
-    """key=value texts; a value is read as TOML, or else as a plain word; none = nothing.
+    """key=value texts; a value is read as TOML, or else as a plain word; none = nothing (see config.resolve).
 
     Raises:
         UserError: a text without "=".
