@@ -9,6 +9,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from nucleosynth import config
+from nucleosynth.nets.patchgan import halved
 from nucleosynth.nets.pix2pixhd import GlobalGenerator
 from nucleosynth.stages.image_to_image import Batch, ImageToImageSettings, ImageToImageStage, Phased, cost, paint
 from nucleosynth.training.checkpoint import Moment
@@ -159,6 +160,22 @@ def test_painting_is_in_bounds_and_noise_decides_it(fabric: Fabric) -> None:
     assert first.abs().max() <= 1
     torch.testing.assert_close(first, again, rtol=0, atol=0)
     assert (first - second).abs().mean() > 0
+
+
+def test_while_the_global_generator_is_alone_it_is_what_is_shown(fabric: Fabric) -> None:
+    """In a checkpoint that was saved then, too."""
+    stage, condition, noise = staged(fabric), torch.from_numpy(batch()[1]), torch.randn(3, 2, 32, 32)
+    stage.step(fabric, batch(), Moment(0, 0.0, MOMENTS["global"]))
+    net = stage.averaged_net
+    small = torch.tanh(net(halved(condition), noise[..., ::2, ::2], "global").detach())
+    found = paint(fabric, net, condition, noise)
+    torch.testing.assert_close(found, small.repeat_interleave(2, 2).repeat_interleave(2, 3))
+    loaded = staged(fabric).averaged_net
+    loaded.load_state_dict(net.state_dict())
+    torch.testing.assert_close(paint(fabric, loaded, condition, noise), found)
+    stage.step(fabric, batch(), Moment(1, 0.0, MOMENTS["both"]))
+    found = paint(fabric, net, condition, noise)
+    torch.testing.assert_close(found, torch.tanh(net.net(condition, noise).detach()))
 
 
 def test_cost_counts_what_generates(fabric: Fabric) -> None:

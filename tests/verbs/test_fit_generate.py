@@ -134,6 +134,7 @@ def test_none_is_nothing_or_a_name() -> None:
 FIT = ["fit", "jointflow", "--data", DATA, "--run", "R"]
 REFUSED = {
     "unknown method": (["fit", "jointflo", *FIT[2:]], "did you mean 'jointflow'"),
+    "unknown part": (["fit", "clp", *FIT[2:]], "did you mean 'clip'"),
     "unknown preset": ([*FIT, "--preset", "tinny"], "did you mean 'tiny'"),
     "unknown setting": ([*FIT, "--set", "tyle=3"], "did you mean 'tile'"),
     "bad setting": ([*FIT, "--set", "tile=big"], "bad value for 'tile'"),

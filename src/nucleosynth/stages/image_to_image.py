@@ -17,6 +17,7 @@ from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional
 
 from nucleosynth.adversarial.losses import feature_matching, likeness_of_outputs, perceptual
 from nucleosynth.config import Settings
@@ -68,12 +69,19 @@ TINY = ImageToImageSettings(
 
 
 class Phased(nn.Module):
-    """A generator, and the last layer that its global part needs while it is trained alone."""
+    """A generator, and the last layer that its global part needs while it is trained alone.
+
+    With a local enhancer, the buffer `alone` says that it is so; `painted` then shows what there is.
+    """
+
+    alone: Tensor
 
     def __init__(self, settings: Pix2PixHDSettings, inputs: int, outputs: int) -> None:
         super().__init__()
         self.net = generator(settings, inputs, outputs)
         self.sketch = head(settings, outputs) if settings.local_width else None
+        if self.sketch is not None:
+            self.register_buffer("alone", torch.tensor(False))
 
     def forward(self, condition: Tensor, noise: Tensor, phase: Phase = "both") -> Tensor:
         """(b c h w), noise (b z h w) -> (b o h w), without bounds; what the phase leaves alone gets no gradient."""
@@ -85,6 +93,12 @@ class Phased(nn.Module):
         with torch.no_grad():
             features = net.features(condition, noise)
         return net.enhanced(features, condition, noise)
+
+    def painted(self, condition: Tensor, noise: Tensor) -> Tensor:
+        """As `forward` by whatever has been trained: the global generator's output, doubled, while it is alone."""
+        if self.sketch is None or not self.alone:
+            return self(condition, noise)  # type: ignore[no-any-return]
+        return functional.interpolate(self(halved(condition), noise[..., ::2, ::2], "global"), scale_factor=2)
 
 
 class Shown(NamedTuple):
@@ -130,6 +144,8 @@ class ImageToImageStage(Game[Phased, Shown, Made]):
         output, condition = (torch.from_numpy(part).to(fabric.device) for part in batch)
         training, network = self.settings.training, self.settings.network
         phase = training.phase(moment.progress) if network.local_width else "both"
+        if network.local_width:
+            self.generator.alone.fill_(phase == "global")
         if phase == "global":
             output, condition = halved(output), halved(condition)
         return Shown(output, condition, self._noise(condition), phase)
@@ -189,7 +205,7 @@ def paint(
 ) -> Tensor:
     """Outputs (b o h w) for conditions (b c h w) and noise (b z h w)."""
     with fabric.autocast():
-        raw = net(condition, noise)
+        raw = net.painted(condition, noise)
     return shown(raw.float())
 
 

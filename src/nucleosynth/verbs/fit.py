@@ -8,6 +8,7 @@ from typing import Any, get_args
 from nucleosynth import catalog, config
 from nucleosynth.config import S
 from nucleosynth.data.reader import read, resolve
+from nucleosynth.entries import Entry
 from nucleosynth.errors import UserError, unknown_name
 from nucleosynth.progress import say
 from nucleosynth.run import Budget, Run, RunRecord, TrainingSource, now, versions
@@ -201,11 +202,11 @@ def trained_by(name: str) -> Any:
     Raises:
         UserError: as `method_named`.
     """
-    return catalog.load("part", name) if _is_part(name) else method_named(name)
+    return catalog.load("part", name) if _is_part(name) else method_named(name, catalog.CATALOG["part"])
 
 
-def method_named(name: str) -> Any:
-    """The method of that name.
+def method_named(name: str, others: Sequence[Entry] = ()) -> Any:
+    """The method of that name; others: what might be meant beside methods.
 
     Raises:
         UserError: no such method; the message gives the nearest one, or those that have a preset of that name.
@@ -213,7 +214,7 @@ def method_named(name: str) -> Any:
     entries = catalog.CATALOG["method"]
     if name in (entry.name for entry in entries):
         return catalog.load("method", name)
-    error = unknown_name("method", name, (entry.name for entry in entries))
+    error = unknown_name("method", name, (entry.name for entry in (*entries, *others)))
     owners = [f"{entry.name} --preset {name}" for entry in entries if name in entry.load().presets]
     mend = ", or ".join(owners) or error.mend
     raise UserError(error.what, expected=error.expected, got=error.got, mend=mend)
