@@ -7,13 +7,16 @@ RUN is a run folder of any method, DATA the data it was trained on (with splits)
     contrast     median haematoxylin contrast of nuclei to the 3-px ring around them, synthetic over real crops
     FSD          Frechet distance of class proportions (per cent, background in); its floor: real crops to real crops
     nuclei       median a tile, and the share of empty tiles
+    area         quartiles of the nuclei's areas, synthetic over real crops
     counts       nuclei of each class asked for but not made, or made but not asked for, over those asked for; beside
                  counts asked for the next tile
     copies       median distance to the nearest training crop, beside that of held-out tiles
-    points       share of given points that lie in a made nucleus (and in one of their class), beside shuffled points
+    points       share of given points that lie in a made nucleus (and in one of their class), beside shuffled points;
+                 AJI of made labels with those that the points are of. (DAFF-GAN puts a nucleus at each point itself.)
     labels       contrast of made images under the given labels, beside shuffled labels
     diversity    difference of images of one label, over that of real crops (0: a label has one image)
-    captions     share of the made nuclei whose class the caption names, beside the caption of another tile
+    captions     share of the made nuclei whose class the caption names, beside the caption of another tile; not where a
+                 caption comes beside a label
     images       AJI and PQ of labels made for held-out images
 
 Rows of conditions that a method does not take are left out.
@@ -93,6 +96,10 @@ def measure(model: Any, data: str, n: int, classes: str | None = None) -> dict[s
         "fsd, real to real": fsd(proportions(real), proportions(again)),
         "nuclei, synthetic": float(np.median(counts[0])),
         "nuclei, real": float(np.median(counts[1])),
+        **{
+            f"area, quartile {k}": made_area / area
+            for k, made_area, area in zip((1, 2, 3), areas(made), areas(real), strict=True)
+        },
         "empty, synthetic": float(np.mean(np.array(counts[0]) == 0)),
         "empty, real": float(np.mean(np.array(counts[1]) == 0)),
         **{f"copies, {name}": float(near[name]) for name in ("distance", "held_out_distance", "closest")},
@@ -100,7 +107,7 @@ def measure(model: Any, data: str, n: int, classes: str | None = None) -> dict[s
     if "counts" in model.takes:
         found |= follow_counts(model, held_out)
     for side, follow in FOLLOWED.items():
-        if side in model.takes:
+        if side in model.takes and not (side == "caption" and "instances" in model.takes):
             found |= follow(model, held_out)
     return found | (label_images(model, test) if "image" in model.takes else {})
 
@@ -122,11 +129,12 @@ def off(asked: Sequence[Condition], made: Sequence[Sample]) -> float:
 
 def follow_points(model: Any, tiles: Sequence[Sample]) -> dict[str, float]:
     """Share of points inside a made nucleus; shuffled: the points of the next tile."""
-    layouts = [from_instances(tile) for tile in tiles if len(tile.classes)]
+    full = [tile for tile in tiles if len(tile.classes)]
+    layouts = [from_instances(tile) for tile in full]
     asked = [Condition(model.size, model.mpp, model.class_names, points=layout) for layout in layouts]
     made = _make(model, asked)
     pairs = {"points, hit": layouts, "points, shuffled": [*layouts[1:], layouts[0]]}
-    found: dict[str, float] = {}
+    found = {"points, aji": _aji(full, made), "points, shuffled, aji": _aji([*full[1:], full[0]], made)}
     for name, given in pairs.items():
         inside, right = [], []
         for sample, layout in zip(made, given, strict=True):
@@ -135,6 +143,12 @@ def follow_points(model: Any, tiles: Sequence[Sample]) -> dict[str, float]:
             inside += (nucleus > 0).tolist()
             right += (np.concatenate([[0], sample.classes])[nucleus] == layout.classes).tolist()
         found |= {name: float(np.mean(inside)), f"{name}, class too": float(np.mean(right))}
+    return found
+
+
+def _aji(true: Sequence[Sample], made: Sequence[Sample]) -> float:
+    found = mean([scores(a.instances, b.instances) for a, b in zip(true, made, strict=True)])["aji"].value
+    assert found is not None, "there are nuclei"
     return found
 
 
@@ -200,6 +214,13 @@ def crops(tiles: Sequence[Sample], count: int, seed: int, model: Any) -> list[Sa
 def contrast(samples: Sequence[Sample]) -> float:
     """Median over all nuclei."""
     return float(np.nanmedian(np.concatenate([nuclear_contrast(s.image, s.instances) for s in samples])))
+
+
+def areas(samples: Sequence[Sample]) -> list[float]:
+    """Quartiles of the areas of all nuclei, px."""
+    sizes = [np.bincount(sample.instances.ravel())[1:] for sample in samples]
+    every = np.concatenate(sizes)
+    return np.quantile(every[every > 0], (0.25, 0.5, 0.75)).tolist()
 
 
 def proportions(samples: Sequence[Sample]) -> Any:
