@@ -11,7 +11,8 @@ from numpy.testing import assert_array_equal
 from drawn import drawn_sample, full_sample
 from nucleosynth.conditions.points import from_instances
 from nucleosynth.errors import UserError
-from nucleosynth.layouts.library import HELD_OUT, Library, SamplingSettings
+from nucleosynth.layouts import table
+from nucleosynth.layouts.library import Library, SamplingSettings, is_held_out
 from nucleosynth.layouts.pattern import Pattern
 
 EXTENT = (8.0, 8.0)
@@ -36,12 +37,29 @@ def test_each_tile_gives_its_points_with_its_source() -> None:
     assert_array_equal(two.layout(0.25).xy, pointed.points.xy)
 
 
-@pytest.mark.parametrize("split", HELD_OUT)
+HELD = "test Test TEST testing tests test1 test_same stage1_test stage1test kumartest val Val val2017 VALIDATION valid"
+HELD += " fold1-val eval Evaluation held_out heldout held-out hold-out Holdout dev DEV_2"
+
+
+@pytest.mark.parametrize("split", [*HELD.split(), "held out"])
 def test_no_held_out_tile_ever_enters(split: str) -> None:
     tiles = [drawn_sample(0), drawn_sample(1, split=split, source="drawn/held")]
     with pytest.raises(UserError, match="held-out") as caught:
         Library.of(tiles)
     assert "drawn/held" in caught.value.where
+
+
+@pytest.mark.parametrize("split", ["", "train", "Train", "train37", "trainval", "fold3", "device", "interval", "1"])
+def test_names_of_other_splits_do_not_say_that_they_are_held_out(split: str) -> None:
+    assert not is_held_out(split)
+    assert len(Library.of([drawn_sample(0, split=split)]).patterns) == 1
+
+
+def test_who_chose_the_tiles_says_which_splits_are_held_out() -> None:
+    tiles = [drawn_sample(0, split="fold1"), drawn_sample(1, split="Test")]
+    assert len(Library.of(tiles, held_out=()).patterns) == 2
+    with pytest.raises(UserError, match="'fold1'"):
+        Library.of(tiles, held_out=("fold1",))
 
 
 def test_sources_of_layouts_are_those_of_the_library() -> None:
@@ -67,6 +85,14 @@ def test_there_must_be_nuclei_of_one_list_of_classes() -> None:
     for wrong in ([], [bare], [drawn_sample(0), other]):
         with pytest.raises(UserError, match="no library"):
             Library.of(wrong)
+
+
+def test_a_table_without_a_nucleus_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "bare.parquet"
+    table.write(path, [replace(library(1).patterns[0], xy_um=np.zeros((0, 2)), classes=np.zeros(0, np.uint8))])
+    with pytest.raises(UserError, match="1 tiles without a nucleus") as caught:
+        Library.read(path)
+    assert (caught.value.where, bool(caught.value.mend)) == (str(path), True)
 
 
 def test_layout_k_depends_on_seed_and_k_alone() -> None:

@@ -1,5 +1,6 @@
 """`layouts fit`, `layouts sample` and `generate --points TABLE`, as a user calls them."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -50,6 +51,29 @@ def test_a_test_split_is_refused_even_by_name(tmp_path: Path, capsys: pytest.Cap
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("splits", [("fold1", "fold2", "fold3"), ("Train", "Test"), ("", "fold1"), ("Test", "Val")])
+def test_without_a_split_called_train_the_splits_must_be_told(
+    splits: tuple[str, ...], write: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write("tiles", *splits)
+    assert main(["layouts", "fit", data, "--out", "l.parquet"]) == 2
+    said = capsys.readouterr().err
+    assert ", ".join(repr(name) for name in sorted(splits) if name) in said
+    assert ("--split " in said.partition("mend:")[2]) == (splits[0] != "Test")
+    assert not (tmp_path / "l.parquet").exists()
+
+
+def test_folds_that_are_told_are_the_library(write: Callable[..., str]) -> None:
+    data = write("tiles", "fold1", "fold2", "fold3")
+    assert main(["layouts", "fit", data, "--split", "fold1,fold3", "--out", "l.parquet"]) == 0
+    assert [each.source for each in table.read(Path("l.parquet"))] == ["tiles/0", "tiles/2"]
+
+
+def test_data_without_splits_are_all_the_library(write: Callable[..., str]) -> None:
+    assert main(["layouts", "fit", write("tiles", "", ""), "--out", "l.parquet"]) == 0
+    assert len(table.read(Path("l.parquet"))) == 2
+
+
 def test_layouts_have_their_size_their_picture_and_their_seed(folder: Path, tmp_path: Path) -> None:
     made = table.read(folder / "made.parquet")
     assert [each.name for each in made] == [f"layout_3_{k:06d}" for k in range(5)]
@@ -97,7 +121,10 @@ def test_refused_with_one_message(
     (tmp_path / "t.parquet").write_bytes((folder / "library.parquet").read_bytes())
     monkeypatch.chdir(tmp_path)
     assert main(["layouts", *arguments]) == 2
-    assert words in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert words in said
+    assert "where:" in said
+    assert "mend:" in said
     assert [path.name for path in tmp_path.iterdir()] == ["t.parquet"]
 
 

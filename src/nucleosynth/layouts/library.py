@@ -7,6 +7,7 @@ enter. Source: Cheng et al., DAFF-GAN; the order and the shares are ours, chosen
 of the library (benchmarks/layouts.py).
 """
 
+import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -28,12 +29,24 @@ from nucleosynth.layouts.transforms import affine, combine, cover, flip, generat
 from nucleosynth.sample import Sample
 from nucleosynth.seeds import generator_of
 
-HELD_OUT = ("test", "val", "validation")
-"""Splits whose tiles do not enter a library, unless a caller knows that they are not held out there (a fold's)."""
+_HELD_OUT = re.compile(r"test|valid|(?<![a-z])(?:e?val|held|hold|dev(?![a-z]))", re.IGNORECASE)
 REACH = 2.0
 """A window is cut so many times as large as the layout, where the tile is, so that what is turned has corners."""
 LAYOUT_KEY = 11
 """Beside (seed, k)."""
+
+
+def is_held_out(split: str) -> bool:
+    """Whether a split is one for tests or validation by its name, in any spelling; a fold's name does not say so.
+
+    It is one where it contains test or valid, or a word of it (letters in a row) begins with val, eval, held or hold,
+    or is dev.
+
+    Example:
+        >>> [is_held_out(name) for name in ("Testing", "stage1_test", "val2017", "held-out", "train", "fold3")]
+        [True, True, True, True, False, False]
+    """
+    return _HELD_OUT.search(split) is not None
 
 
 class SamplingSettings(Settings):
@@ -70,20 +83,22 @@ class Library:
                 got=f"{len(self.patterns)} tiles, {len(kinds)} lists of classes"
                 if len(kinds) != 1
                 else f"{len(self.patterns)} tiles without a nucleus",
+                where=", ".join(sorted({pattern.source for pattern in self.patterns})[:3]),
                 mend="give labelled tiles with nuclei, read in one class scheme",
             )
 
     @classmethod
-    def of(cls, tiles: Sequence[Sample], mpp: float | None = None, held_out: Collection[str] = HELD_OUT) -> Self:
+    def of(cls, tiles: Sequence[Sample], mpp: float | None = None, held_out: Collection[str] | None = None) -> Self:
         """The library of some training tiles: their points, or the centroids of their nuclei.
 
-        mpp: micrometres per pixel of tiles that state none; held_out: splits that are refused.
+        mpp: micrometres per pixel of tiles that state none; held_out: splits that are refused, unless given those that
+        `is_held_out` knows; () where a caller knows that no tile is held out.
 
         Raises:
             UserError: a tile of a held-out split, or of unknown resolution; and see the class.
         """
         for tile in tiles:
-            if tile.split in held_out:
+            if is_held_out(tile.split) if held_out is None else tile.split in held_out:
                 raise UserError(
                     "a held-out tile in a library of layouts",
                     expected="training tiles",
@@ -98,9 +113,19 @@ class Library:
         """A library that `write` wrote, or any table of real layouts.
 
         Raises:
-            UserError: no table of layouts (see layouts.table.read).
+            UserError: no table of layouts (see layouts.table.read), or no nucleus in it.
         """
-        return cls(tuple(table.read(path)))
+        patterns = tuple(table.read(path))
+        try:
+            return cls(patterns)
+        except UserError as error:
+            raise UserError(
+                error.what,
+                expected=error.expected,
+                got=error.got,
+                where=str(path),
+                mend="take a table of layouts with nuclei",
+            ) from None
 
     def write(self, path: Path) -> None:
         """Write it as a table of layouts."""
