@@ -95,8 +95,9 @@ def test_each_point_has_a_nucleus_of_its_own_that_holds_it(seed: int, count: int
 
 
 def test_a_mask_of_another_size_is_refused() -> None:
-    with pytest.raises(UserError, match="another size"):
+    with pytest.raises(UserError, match="another size") as caught:
         CODING.nuclei(np.zeros((4, 16, 20), np.float32), layout((5, 4, 1), size=(16, 21)))
+    assert caught.value.mend
 
 
 def test_its_picture_has_the_colours_of_the_classes() -> None:

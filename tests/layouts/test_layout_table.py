@@ -143,6 +143,7 @@ def test_what_is_broken_is_refused_with_its_place(name: str, tmp_path: Path) -> 
         table.read(path)
     assert words in str(caught.value)
     assert str(path) in caught.value.where
+    assert caught.value.mend
 
 
 def test_names_that_do_not_fit_are_refused(tmp_path: Path) -> None:
@@ -161,9 +162,20 @@ def test_no_file_and_no_parquet_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("wrong", [[], [pattern(), pattern()], [pattern(""), pattern()]])
 def test_layouts_without_names_of_their_own_are_not_written(wrong: list[Pattern], tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="make no table"):
+    with pytest.raises(UserError, match="make no table") as caught:
         table.write(tmp_path / "t.parquet", wrong)
+    assert caught.value.mend
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [({"classes": np.zeros(4, np.uint8)}, "not a list of x, y"), ({"class_names": ("round",)}, "class 2")],
+)
+def test_patterns_that_do_not_fit_say_how_to_mend_them(wrong: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError, match=words) as caught:
+        pattern("odd", 5, **wrong)
+    assert (caught.value.where, bool(caught.value.mend)) == ("layout 'odd'", True)
 
 
 def test_classes_are_renamed_by_name_and_never_merged() -> None:

@@ -82,7 +82,13 @@ class MaskCoding:
             UserError: a mask that is not finite, or of another size than the layout.
         """
         if mask.shape[1:] != layout.size:
-            raise UserError("points of another size", expected=str(mask.shape[1:]), got=str(layout.size))
+            raise UserError(
+                "points of another size than their mask",
+                expected=f"points of a tile of {mask.shape[1:]}",
+                got=f"{layout.size}",
+                where="the nuclei of a mask",
+                mend="give the points that the mask was made for, at its resolution",
+            )
         kept = _one_a_pixel(layout)
         discs = _discs(replace(kept, classes=np.ones_like(kept.classes), class_names=("any",)), self._least_px)
         foreground = (mask[0] < 0.5) | (discs[0] > 0)

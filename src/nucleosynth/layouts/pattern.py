@@ -53,7 +53,11 @@ class Pattern:
         if self.xy_um.ndim != 2 or self.xy_um.shape[1] != 2 or self.classes.shape != (len(self.xy_um),):
             got = f"{self.xy_um.shape} points, {self.classes.shape} classes"
             raise UserError(
-                "points are not a list of x, y", expected="(m, 2) and a class for each", got=got, where=where
+                "points are not a list of x, y",
+                expected="(m, 2) and a class for each",
+                got=got,
+                where=where,
+                mend="give each nucleus its x, its y and its class, 0 where that is unknown",
             )
         outside = ~((self.xy_um >= 0) & (self.xy_um <= self.size_um[::-1])).all(axis=1)
         if outside.any():
@@ -66,8 +70,13 @@ class Pattern:
                 mend="correct the point, or the extent of the tile",
             )
         if self.classes.max(initial=0) > len(self.class_names):
-            got = f"class {self.classes.max()}"
-            raise UserError("a class out of range", expected=f"0..{len(self.class_names)}", got=got, where=where)
+            raise UserError(
+                "a class out of range",
+                expected=f"0..{len(self.class_names)}",
+                got=f"class {self.classes.max()}",
+                where=where,
+                mend="name every class, or number the nucleus anew, 0 where its type is unknown",
+            )
 
     @classmethod
     def of(cls, layout: Layout, mpp: float, name: str = "", source: str = "", licence: str = "") -> Self:

@@ -198,7 +198,13 @@ def _class_names(table: pa.Table, kinds: Sequence[str | None], path: Path) -> li
 def _grouped(names: Sequence[str | None], path: Path) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """The first row of each layout, and of each row its layout (rows,)."""
     if not names:
-        raise UserError("no layout in the table", expected="a row for each nucleus", got="no row", where=str(path))
+        raise UserError(
+            "no layout in the table",
+            expected="a row for each nucleus",
+            got="no row",
+            where=str(path),
+            mend="take a table that holds some, or make one by `nucleosynth layouts fit`",
+        )
     if not all(names):
         raise _bad(path, [bool(name) for name in names].index(False), "the name of a layout", "none")
     order = {name: k for k, name in enumerate(dict.fromkeys(names))}
@@ -230,4 +236,5 @@ def _check_names(patterns: Iterable[Pattern], path: Path) -> None:
             expected="one at least, of names that differ and of one list of classes",
             got=f"{len(names)} layouts, {len(set(names))} names, {len(kinds)} lists of classes",
             where=str(path),
+            mend="give each layout a name of its own, and write those of other classes to another table",
         )
