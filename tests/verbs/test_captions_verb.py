@@ -42,6 +42,21 @@ def test_the_percentiles_are_those_of_the_training_tiles(tiles: Path, capsys: py
     assert nucleosynth.captions("tiles", split="test") == {"tile_3": expected["tile_3"]}
 
 
+@pytest.mark.parametrize(("asked", "counted"), [("fold1,fold2", (0, 1)), ("fold3", (2,)), (None, (0, 1, 2))])
+def test_without_a_training_split_those_asked_for_are_counted(
+    asked: str | None, counted: tuple[int, ...], tiles: Path
+) -> None:
+    folds = [drawn_sample(k, (40, 48 + 40 * k), source=f"s/{k}", split=f"fold{k + 1}") for k in range(3)]
+    store.write(folds, tiles / "folds")
+    spreads = PathologyCaptions.fit([folds[k] for k in counted])
+    found = nucleosynth.captions("folds", split=asked, json=tiles / "captions.json")
+    assert found == {folds[k].sample_id: spreads.of_sample(folds[k]) for k in counted}
+    told = json.loads((tiles / "captions.json").read_text())
+    assert told["percentiles"] == spreads.model_dump(mode="json")["spreads"]
+    others = PathologyCaptions.fit(folds) if asked else PathologyCaptions.fit(folds[:2])
+    assert spreads != others
+
+
 def test_cosyn_s_sentence() -> None:
     found = nucleosynth.captions("tiles", style="cosyn", anew=True)
     assert found["tile_3"] == "high quality histopathology colon tissue image including nuclei types of long"

@@ -47,7 +47,8 @@ def captions(
     Args:
         data: the labelled tiles: name:path, or the path of a store; names are in `nucleosynth list`.
         style: cgpn (CGPN-GAN's: few, several, many by the percentiles of that tissue and type over the training tiles:
-            those of split "train" where there is one, else all) or cosyn (CoSyn's: the types that occur).
+            those of split "train" where there is one, else those of --split, else all) or cosyn (CoSyn's: the types
+            that occur).
         out: write the tiles with their captions as a store, which every method reads.
         table: your own captions, which go first: a CSV file with the columns sample_id and caption.
         anew: make sentences for tiles that have a caption of their own, too.
@@ -61,7 +62,7 @@ def captions(
             folder that is taken.
     """
     own = _own(table) if table else {}
-    counted = _counted(data, classes) if style == "cgpn" else None
+    counted = _counted(data, split, classes) if style == "cgpn" else None
     tell: Callable[[Sample], str] = counted.of_sample if counted else cosyn.of_sample
     said: dict[str, str] = {}
 
@@ -84,13 +85,13 @@ def captions(
     return said
 
 
-def _counted(data: str, classes: str | None) -> PathologyCaptions:
-    """What few and many are among the tiles of split "train" where there is one, else all."""
-    tiles = [(each.split, each.tissue, census_of(each)) for each in read(data, None, classes, keeping([]))]
-    trains = any(split == "train" for split, *_ in tiles)
-    return PathologyCaptions.of_counts(
-        (tissue, nuclei) for split, tissue, nuclei in tiles if not trains or split == "train"
-    )
+def _counted(data: str, split: str | None, classes: str | None) -> PathologyCaptions:
+    """What few and many are among the tiles of split "train" where there is one, else those asked for, else all."""
+    whole = [(each.split, each.tissue, census_of(each)) for each in read(data, None, classes, keeping([]))]
+    found = [(tissue, nuclei) for of, tissue, nuclei in whole if of == "train"]
+    if not found and split is not None:
+        found = [(each.tissue, census_of(each)) for each in read(data, split, classes, keeping([]))]
+    return PathologyCaptions.of_counts(found or [(tissue, nuclei) for _, tissue, nuclei in whole])
 
 
 def _own(path: Path) -> dict[str, str]:
