@@ -1,5 +1,6 @@
 """`fit --without`, and `generate --caption` by itself and beside a given side."""
 
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import nucleosynth
 from nucleosynth import catalog
 from nucleosynth.cli import main
 from nucleosynth.config import read_toml
+from nucleosynth.data import store
 from nucleosynth.data.reader import read
 from nucleosynth.errors import UserError
 from nucleosynth.run import Run
@@ -113,6 +115,39 @@ def test_a_caption_goes_beside_points(run: Path, tmp_path: Path) -> None:
     for sample in read(str(out)):
         assert sample.caption == "a gland"
         assert {"caption", "points"} <= set(sample.provenance["condition"]["given"])
+
+
+@pytest.fixture
+def captioned(tmp_path: Path) -> str:
+    """A store of three tiles; the last has no caption of its own."""
+    (tile,) = read(DATA, "test")
+    own = enumerate(("mine", "yours", ""))
+    store.write([replace(tile, sample_id=f"tile_{k}", caption=caption) for k, caption in own], tmp_path / "own")
+    return str(tmp_path / "own")
+
+
+def test_a_tile_s_own_caption_goes_first(run: Path, captioned: str, tmp_path: Path) -> None:
+    first, second, bare = read(str(nucleosynth.generate(run, out=tmp_path / "out", points=captioned, batch=2)))
+    assert (first.caption, second.caption) == ("mine", "yours")
+    assert bare.caption.startswith("high quality histopathology")
+    given = [sample.provenance["condition"]["given"] for sample in (first, second, bare)]
+    assert [("caption" in each, "points" in each) for each in given] == [(True, True), (True, True), (False, True)]
+
+
+def test_windows_have_their_tile_s_caption(run: Path, captioned: str, tmp_path: Path) -> None:
+    out = nucleosynth.generate(run, out=tmp_path / "out", points=captioned, size=32, n=5, batch=2)
+    assert [sample.caption for sample in read(str(out))] == [*["mine"] * 4, "yours"]
+
+
+def test_a_caption_of_the_command_line_goes_before_the_tiles_own(run: Path, captioned: str, tmp_path: Path) -> None:
+    out = nucleosynth.generate(run, out=tmp_path / "out", points=captioned, caption="a gland", batch=2)
+    assert [sample.caption for sample in read(str(out))] == ["a gland"] * 3
+
+
+def test_a_model_without_text_is_told_no_tile_s_caption(captioned: str, tmp_path: Path) -> None:
+    nucleosynth.fit("cosyn", data=DATA, run=tmp_path / "run", steps=1, set=MICRO, without="text")
+    out = nucleosynth.generate(tmp_path / "run", out=tmp_path / "out", points=captioned, batch=2)
+    assert ["caption" in sample.provenance["condition"]["given"] for sample in read(str(out))] == [False] * 3
 
 
 def test_a_method_without_text_refuses_a_caption(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

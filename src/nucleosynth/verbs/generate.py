@@ -66,7 +66,7 @@ def generate(
         counts: make as many nuclei of each class as each tile of this data has.
         labels: paint an image for each label of this data; diffmix begins from the image that the label has.
         images: find the nuclei of each image of this data.
-        caption: make what this sentence says; beside a given side, or by itself.
+        caption: make what this sentence says; beside a given side, in place of each tile's own caption, or by itself.
         split: use only this split of the given data.
         classes: read the given data in this class scheme, the one that the model was trained in.
         overwrite: replace a store in the output folder.
@@ -199,6 +199,7 @@ def _condition(side: str, tile: Sample, model: Any) -> Condition:
         tile.class_names,
         tile.tissue,
         tile.stain,
+        caption=(tile.caption or None) if _told(model) else None,
         name=tile.sample_id,
         source=tile.source,
         licence=tile.licence,
@@ -210,6 +211,11 @@ def _condition(side: str, tile: Sample, model: Any) -> Condition:
     if side == "labels":
         return replace(asked, instances=tile.instances, classes=tile.classes, begin=tile.image)
     return replace(asked, image=tile.image)
+
+
+def _told(model: Any) -> bool:
+    """Whether the model follows captions: its method does, and it was not built without them."""
+    return "caption" in model.takes and all(PARTS.get(part) != "caption" for part in model.origin.without)
 
 
 def _one_side(asked: dict[str, str], kind: Any) -> str | None:
@@ -232,7 +238,13 @@ def _one_side(asked: dict[str, str], kind: Any) -> str | None:
             )
     for option, field in SIDES.items():
         if field in kind.needs and option not in asked:
-            raise UserError(f"{kind.name} needs {option}", expected=f"--{option} DATA", got="nothing")
+            raise UserError(
+                f"{kind.name} needs {option}",
+                expected=f"--{option} DATA",
+                got="nothing",
+                where="nucleosynth generate",
+                mend=f"give tiles, as --{option} consep:CoNSeP",
+            )
     return next(iter(asked), None)
 
 
@@ -277,5 +289,9 @@ def _check_numbers(n: int | None, size: int | None, batch: int) -> None:
     for name, value, least in (("--n", n, 1), ("--size", size, 16), ("--batch", batch, 1)):
         if value is not None and value < least:
             raise UserError(
-                f"{name} is too small", expected=f"at least {least}", got=str(value), where="nucleosynth generate"
+                f"{name} is too small",
+                expected=f"at least {least}",
+                got=str(value),
+                where="nucleosynth generate",
+                mend=f"give {least} or more, or leave {name} out",
             )
