@@ -73,6 +73,7 @@ def test_a_given_side_is_kept(run: Path, tmp_path: Path, side: str) -> None:
     assert [sample.sample_id for sample in found] == [sample.sample_id for sample in given]
     for sample, asked in zip(found, given, strict=True):
         assert sample.size == asked.size
+        assert "caption" not in sample.provenance["condition"]["given"]
         if side == "labels":
             np.testing.assert_array_equal(sample.instances, asked.instances)
         if side == "images":
@@ -177,6 +178,16 @@ def test_generate_refuses_before_it_writes(
     assert main(["generate", str(run), "--out", str(tmp_path / "out"), *options]) == 2
     assert words in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_generate_says_what_a_method_needs(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(JointFlow, "needs", frozenset({"instances"}))
+    assert main(["generate", str(run), "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert "jointflow needs labels" in said
+    assert "mend:     give tiles, as --labels" in said
 
 
 def test_a_run_is_not_overwritten(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
