@@ -6,7 +6,8 @@
 R is a run of `nucleosynth fit clip`: its settings say the size of windows, its facts which captions they have. Windows
 lie next to each other in the held-out tiles. Images look for their caption among all different ones, captions for an
 image that has them; beside each share stands what an order without knowledge would give. --clip takes another pair than
-the run's own ("quiltnet", "open_clip:FOLDER"). Refuses tiles of sources that the run was trained on.
+the run's own ("quiltnet", "open_clip:FOLDER"), --split all a store without splits, as `generate` makes them. Refuses
+tiles of sources that the run was trained on.
 """
 
 import argparse
@@ -40,7 +41,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     run = Run.open(options.run)
-    tiles = list(read(options.data, options.split, options.classes))
+    tiles = list(read(options.data, None if options.split == "all" else options.split, options.classes))
     seen = {each.source for each in run.record.training_sources} & {tile.source for tile in tiles}
     if seen:
         raise SystemExit(f"not held out: {', '.join(sorted(seen))}")
