@@ -216,7 +216,7 @@ def test_quiltnet_is_looked_for_in_the_hub_s_cache_and_fetched_only_if_asked(
         ("text_cfg", {"hf_model_name": "roberta-base"}, "hf_model_name 'roberta-base'"),
         ("text_cfg", {"hf_tokenizer_name": "bert"}, "hf_tokenizer_name 'bert'"),
         ("text_cfg", {"wings": 2}, "wings"),
-        ("text_cfg", {"vocab_size": 50}, "49408 pieces"),
+        ("text_cfg", {"vocab_size": 50}, r"49408 pieces(.|\n)*rows for 50(.|\n)*open_clip:small(.|\n)*own:RUN"),
         ("vision_cfg", {"layers": [1, 1, 1, 1], "head_width": 8, "width": 8}, "ModifiedResNet"),
     ],
 )
@@ -243,5 +243,8 @@ def test_another_pair_is_refused(pair: ClipPair) -> None:
     identity.check(KIND, pair, {**recorded, KIND: "a copy"})
     with pytest.raises(UserError, match=r"another CLIP(.|\n)*theirs, digest 0123(.|\n)*" + pair.digest):
         identity.check(KIND, pair, {KIND: "theirs", "CLIP's digest": "0123"})
+    with pytest.raises(UserError) as caught:
+        identity.check(KIND, pair, {}, "runs/a/image.safetensors")
+    assert caught.value.where == "runs/a/image.safetensors"
     with pytest.raises(UserError, match="did you mean 'quiltnet'"):
         load("quilnet")

@@ -77,7 +77,12 @@ def test_grey_comes_to_the_middle() -> None:
 
 
 @pytest.mark.parametrize(
-    ("where", "words"), [("", "nucleosynth fit clip --data DATA"), ("absent", "no run there"), ("other", "not a small")]
+    ("where", "words"),
+    [
+        ("", "nucleosynth fit clip --data DATA"),
+        ("absent", "no run there"),
+        ("other", r"not a small(.|\n)*where: .*clip.safetensors(.|\n)*mend: .*nucleosynth fit clip --data DATA"),
+    ],
 )
 def test_what_is_no_run_of_it_is_refused(
     where: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

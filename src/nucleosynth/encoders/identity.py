@@ -23,8 +23,8 @@ def record(kind: str, encoder: Named) -> dict[str, str]:
     return {kind: encoder.name, f"{kind}'s digest": encoder.digest}
 
 
-def check(kind: str, encoder: Named, recorded: Mapping[str, str]) -> None:
-    """Refuse an encoder that is not the one a model was trained with; recorded: what its checkpoint says.
+def check(kind: str, encoder: Named, recorded: Mapping[str, str], where: str = "the model's checkpoint") -> None:
+    """Refuse an encoder that is not the one a model was trained with; recorded: what its checkpoint, at `where`, says.
 
     Raises:
         UserError: another digest; the same weights under another name will do.
@@ -35,5 +35,6 @@ def check(kind: str, encoder: Named, recorded: Mapping[str, str]) -> None:
             f"another {kind} than the model was trained with",
             expected=f"{recorded[kind]}, digest {digest}" if kind in recorded else "one that the checkpoint names",
             got=f"{encoder.name}, digest {encoder.digest}",
+            where=where,
             mend="give the files that it was trained with, or train anew",
         )

@@ -90,8 +90,9 @@ def _made(model: Model, asked: Asked) -> tuple[Any, Any]:
         raise UserError(
             "tokenizer and network are of two models",
             expected=f"rows for the {tokenizer.vocab_size} pieces of open_clip's tokenizer",
-            got=f"{net.vocab_size}",
+            got=f"rows for {net.vocab_size}",
             where=f"{asked.kind}:{model.name}",
+            mend=f"give a CLIP that was trained with that tokenizer; or take {asked.otherwise}",
         )
     return net, tokenizer
 

@@ -125,7 +125,11 @@ def of_run(run: Run) -> FrozenPair:
     said = checkpoint.beside(path)
     if SETTINGS not in said:
         raise UserError(
-            "not a small CLIP", expected="a checkpoint of `nucleosynth fit clip`", got="another's", where=str(path)
+            "not a small CLIP",
+            expected="a checkpoint of `nucleosynth fit clip`",
+            got="another's",
+            where=str(path),
+            mend="give the run of a small CLIP, or train one: nucleosynth fit clip --data DATA --run RUN",
         )
     with torch.random.fork_rng(devices=[]):
         average = averaged(OwnClipNet(OwnClipSettings.model_validate_json(said[SETTINGS])), 0.0)
