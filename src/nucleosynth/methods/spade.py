@@ -2,7 +2,8 @@
 
 Park et al., "Semantic image synthesis with spatially-adaptive normalization", CVPR 2019. The label is one-hot classes
 with a channel of instance edges, as the release gives it. A style from N(0, 1) and white noise decide what the label
-does not: stain and texture. Unless labels are given, images are painted for windows of the training tiles' labels.
+does not: stain and texture; preset "paper" has a style alone, as published. Unless labels are given, images are painted
+for windows of the training tiles' labels.
 nets.spade_generator says where the network departs from the release, and why.
 """
 
@@ -48,7 +49,7 @@ PRESETS = {
         tile=256, mpp=0.25, network=BASE, training=SpadeTraining(batch=16, ema=0.999, perceptual=10.0)
     ),
     "paper": SpadeSettings(
-        tile=256, mpp=0.25, network=PAPER, training=SpadeTraining(batch=32, ema=0.0, perceptual=10.0)
+        tile=256, mpp=0.25, network=PAPER, texture=0, training=SpadeTraining(batch=32, ema=0.0, perceptual=10.0)
     ),
 }
 
