@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from lightning_fabric import Fabric
 from numpy.testing import assert_array_equal
 
@@ -17,21 +16,18 @@ from nucleosynth import config
 from nucleosynth.conditions.points import from_instances
 from nucleosynth.data.reader import read
 from nucleosynth.layouts import table
-from nucleosynth.methods.daff_gan import LIBRARY, DaffGan, stages_of
+from nucleosynth.methods.daff_gan import LIBRARY, DaffGan
 from nucleosynth.methods.daff_gan_presets import PRESETS, DaffGanSettings
-from nucleosynth.methods.game_painter import GameFacts
-from nucleosynth.nets.criss_cross import CrissCross
 from nucleosynth.run import Run
 from nucleosynth.sample import Condition, Layout, Sample
-from nucleosynth.training.checkpoint import Moment
 from nucleosynth.training.device import fabric_for
+from nucleosynth.verbs.cost import cost
 
 PART: dict[str, Any] = {
     "network": {"width": 8, "downs": 2, "blocks": 1, "local_width": 4, "local_blocks": 1, "noise": 2},
     "critic": {"width": 8, "layers": 2, "scales": 1},
     "training": {"batch": 4},
 }
-FACTS = GameFacts(classes=(1, 2, 3, 4), tissue="colon", stain="H&E", mpp=0.25, perceptual="off")
 MICRO: dict[str, Any] = {"tile": 32, "mask": PART, "image": PART}
 
 
@@ -142,12 +138,23 @@ def test_without_noise_a_mask_has_one_image_as_published(tiles: list[Sample], fa
     assert_array_equal(one.instances, other.instances)
 
 
-def test_its_networks_have_attention_and_the_published_cost() -> None:
-    settings = PRESETS["paper"]
-    mask, image = DaffGan.cost(settings, 256, 4)
-    for cost in (mask, image):
-        assert cost.parameters / 1e6 == pytest.approx(184.03, rel=0.001)
-        assert cost.gflop_per_evaluation == pytest.approx(39.4, rel=0.01)
+@pytest.mark.parametrize(("preset", "millions", "gflop"), [("paper", 184.03, 39.4), ("paper-global", 183.76, 111.4)])
+def test_the_published_cost(preset: str, millions: float, gflop: float) -> None:
+    """Of each of its two networks."""
+    found = cost("daff_gan", preset=preset)
+    assert (found["classes"], found["size"]) == (4, 256)
+    for stage in found["stages"]:
+        assert stage["parameters"] / 1e6 == pytest.approx(millions, rel=0.001)
+        assert stage["gflop_per_evaluation"] == pytest.approx(gflop, rel=0.01)
+
+
+@pytest.mark.parametrize(("preset", "scales"), [("paper", 3), ("paper-global", 2)])
+def test_the_published_critics_sum_over_their_scales(preset: str, scales: int) -> None:
+    for game in (PRESETS[preset].mask, PRESETS[preset].image):
+        assert game.critic.scales == game.training.adversarial == scales
+
+
+def test_its_networks_have_attention_and_a_long_skip() -> None:
     for preset in PRESETS.values():
         for network in (preset.mask.network, preset.image.network):
             assert (network.attention, network.long_skip) == (2, True)
@@ -168,17 +175,3 @@ def test_a_table_of_layouts_goes_through_the_command_line(model: DaffGan, folder
     for sample, asked in zip(read(str(pairs)), table.read(out), strict=True):
         assert_array_equal(sample.classes, asked.classes)
         assert sample.provenance["condition"]["operations"] == list(asked.operations)
-
-
-@pytest.mark.slow
-def test_the_published_games_take_a_step(fabric: Fabric) -> None:
-    settings = config.resolve(PRESETS["paper"], {"image.training.perceptual": 0}, "test")
-    torch.manual_seed(0)
-    for stage in stages_of(settings, FACTS):
-        stage.setup(fabric)
-        widths = (5, 6) if stage.name == "mask" else (6, 3)
-        batch = tuple(np.random.default_rng(0).random((1, width, 64, 64), np.float32) for width in widths[::-1])
-        losses = stage.step(fabric, batch, Moment(9, 0.0, 0.9))
-        assert all(torch.isfinite(loss) for loss in losses.values())
-        attention = [part for part in stage.generator.modules() if isinstance(part, CrissCross)]
-        assert len(attention) == 2

@@ -3,6 +3,7 @@
 "paper" has the published networks, games and schedule (100 epochs, then 100 in which the rates fall: `decay` .5) and no
 noise: one image for a layout, as published. Where the paper gives two scales to the critic of the global generator and
 three to the local one's, one critic of three judges all phases; its adversarial losses are summed over them.
+"paper-global" has the global generators alone, at full resolution, and their critic of two scales.
 """
 
 from math import lcm
@@ -58,9 +59,18 @@ def _game(**changes: float) -> ImageToImageTraining:
     return ImageToImageTraining.model_validate(changes)
 
 
+def _published(scales: int, **changes: int) -> DaffGanSettings:
+    """Both games with that many scales of their critics, over which adversarial losses are summed."""
+    game = ImageToImageSettings(
+        network=_network(**changes),
+        critic=CriticSettings(scales=scales),
+        training=_game(batch=1, ema=0.0, adversarial=scales),
+    )
+    seen = game.training.model_copy(update={"perceptual": 10.0})
+    return DaffGanSettings(tile=256, mpp=0.25, mask=game, image=game.model_copy(update={"training": seen}))
+
+
 _SMALL = TINY.model_copy(update={"network": TINY.network.model_copy(update=DAFF)})
-_PUBLISHED = _game(batch=1, ema=0.0, adversarial=3.0)
-_LOCAL_CRITIC = CriticSettings(scales=3)
 PRESETS = {
     "tiny": DaffGanSettings(disc_px=1.5, likeness=3.0, mask=_SMALL, image=_SMALL),
     "base": DaffGanSettings(
@@ -71,14 +81,6 @@ PRESETS = {
             network=_network(noise=4), training=_game(batch=16, ema=0.999, perceptual=10.0, diversity=1.0)
         ),
     ),
-    "paper": DaffGanSettings(
-        tile=256,
-        mpp=0.25,
-        mask=ImageToImageSettings(network=_network(), critic=_LOCAL_CRITIC, training=_PUBLISHED),
-        image=ImageToImageSettings(
-            network=_network(),
-            critic=_LOCAL_CRITIC,
-            training=_PUBLISHED.model_copy(update={"perceptual": 10.0}),
-        ),
-    ),
+    "paper": _published(scales=3),
+    "paper-global": _published(scales=2, local_width=0),
 }
