@@ -8,8 +8,7 @@ from torch import Tensor, nn
 
 from nucleosynth.adversarial import losses
 from nucleosynth.adversarial.losses import OBJECTIVES, Kind
-from nucleosynth.adversarial.watch import Watch, still
-from nucleosynth.training.checkpoint import Moment
+from nucleosynth.adversarial.watch import still
 
 REAL = [torch.tensor([[2.0, 0.25]]), torch.tensor([[-1.0]])]
 FAKE = [torch.tensor([[0.5, -3.0]]), torch.tensor([[1.5]])]
@@ -162,27 +161,6 @@ def test_outputs_are_asked_to_differ_with_their_noise_up_to_a_bound() -> None:
     assert moving.grad is not None
     assert (moving.grad[0] < 0).all()  # farther apart is better
     assert (moving.grad[1] == 0).all()  # far enough
-
-
-def test_a_critic_that_wins_is_told_once_a_picture(capsys: pytest.CaptureFixture[str]) -> None:
-    watch, steps = Watch(0.95, memory=0.5), 40
-    for step in range(steps):
-        watch.see(torch.tensor(1.0), Moment(step, 0.0, step / steps), "image")
-    said = capsys.readouterr().err
-    assert said.count("the discriminator has won: it tells 9") + said.count("it tells 100 %") == 4
-    assert "training.critic_rate" in said
-    fair = Watch(0.95, memory=0.5)
-    for step in range(steps):
-        fair.see(torch.tensor(0.9), Moment(step, 0.0, step / steps), "image")
-    assert capsys.readouterr().err == ""
-    assert fair.state_dict()["right"].item() == pytest.approx(0.9)
-
-
-def test_one_lucky_step_is_no_victory(capsys: pytest.CaptureFixture[str]) -> None:
-    watch = Watch(0.95)
-    for step, right in enumerate((0.6, 0.6, 1.0)):
-        watch.see(torch.tensor(right), Moment(step, 0.0, step / 4), "image")
-    assert capsys.readouterr().err == ""
 
 
 def test_still_networks_do_not_learn_and_frozen_ones_stay_frozen() -> None:

@@ -105,6 +105,19 @@ def test_everything_that_learns_is_saved_and_nothing_of_clip(fabric: Fabric) -> 
     assert torch.equal(frozen, before)
 
 
+def test_each_critic_is_watched_by_itself(fabric: Fabric) -> None:
+    """One that tells all apart, and one that takes all for real."""
+    stage = staged(fabric)
+    batch, fake = shown(stage, fabric, drawn())
+    nn.init.zeros_(stage.critics[PATCH].scales[0].logits.weight)  # type: ignore[union-attr, index, arg-type]
+    nn.init.ones_(stage.critics[PATCH].scales[0].logits.bias)  # type: ignore[union-attr, index, arg-type]
+    (yes,), (no,) = (stage.critics[CLIP](seen.maps, batch.text) for seen in (batch.seen, fake.seen))
+    right = stage.critic_losses(batch, fake).right
+    assert set(right) == {CLIP, PATCH}
+    assert right[PATCH] == 0.5
+    torch.testing.assert_close(right[CLIP], ((yes > 0).float().mean() + (no < 0).float().mean()) / 2)
+
+
 @pytest.mark.parametrize("mismatched", [True, False])
 def test_what_the_critics_lose(fabric: Fabric, mismatched: bool) -> None:
     stage = staged(fabric, mismatched=mismatched)
@@ -186,7 +199,9 @@ def test_what_is_weighed_by_0_is_never_computed(fabric: Fabric, weight: str) -> 
     more = set(staged(fabric, **{weight: 1.0}).step(fabric, drawn(), Moment()))
     names = {"feature_matching": {"feature"}, "mask_consistency": {"mask", "reader"}}
     assert more - usual == names.get(weight, {weight})
-    assert usual == {"caption", "similarity", "patch", "critic_caption", "critic_patch", "penalty", "critic_right"}
+    seen = {f"{CLIP}_mean", f"{PATCH}_mean", "critic_mean", "critic_won"}
+    assert usual - seen == {"caption", "similarity", "patch", "critic_caption", "critic_patch", "penalty"}
+    assert seen < usual
 
 
 @pytest.mark.parametrize("loss", ["caption", "similarity", "patch", "feature", "mask", "diversity"])

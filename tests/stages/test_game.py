@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from drawn import drawn_sample
 from made_runs import record_of
 from nucleosynth.errors import UserError
-from nucleosynth.run import Run
+from nucleosynth.run import Budget, Run
 from nucleosynth.stages.game import Game, GameSettings, Judgement
 from nucleosynth.training import checkpoint
 from nucleosynth.training.checkpoint import Moment
 from nucleosynth.training.device import fabric_for
+from nucleosynth.training.loop import train
 
 
 class Line(Game[nn.Linear, Tensor, Tensor]):
@@ -39,11 +40,11 @@ class Line(Game[nn.Linear, Tensor, Tensor]):
 
     def critic_losses(self, batch: Tensor, fake: Tensor) -> Judgement:
         fake = fake.detach()
-        losses, right = {}, torch.zeros(())
+        losses, right = {}, {}
         for name, power in (("plain", 1), ("square", 2)):
             real, false = ([self.wrapped_critics[name](x**power)] for x in (batch, fake))
             losses[f"critic_{name}"] = self.training.objective.critic(real, false)
-            right = right + self.training.objective.told_apart(real, false) / 2
+            right[name] = self.training.objective.told_apart(real, false)
         return Judgement(losses, right)
 
     def generator_losses(self, batch: Tensor, fake: Tensor) -> Mapping[str, Tensor]:
@@ -85,7 +86,7 @@ def test_each_side_learns_from_its_own_losses_alone(side: str, fabric: Fabric, m
         monkeypatch.setattr(
             game,
             "critic_losses",
-            lambda *both: Judgement({k: 0 * v for k, v in judge(*both).losses.items()}, torch.tensor(0.5)),
+            lambda *both: Judgement({k: 0 * v for k, v in judge(*both).losses.items()}, {"plain": torch.tensor(0.5)}),
         )
     game.step(fabric, torch.randn(8, 1) + 3, Moment())
     assert same(generator, game.generator) == (side == "generator")
@@ -107,8 +108,30 @@ def test_what_is_logged(fabric: Fabric) -> None:
     game = Line()
     game.setup(fabric)
     found = game.step(fabric, torch.randn(4, 1), Moment())
-    assert set(found) == {"plain", "critic_plain", "critic_square", "critic_right"}
-    assert 0 <= float(found["critic_right"]) <= 1
+    means = {"plain_mean", "square_mean", "critic_mean"}
+    assert set(found) == {"plain", "critic_plain", "critic_square", "critic_won"} | means
+    assert all(0 <= float(found[key]) <= 1 for key in means)
+    assert float(found["critic_mean"]) == max(float(found["plain_mean"]), float(found["square_mean"]))
+
+
+def test_the_log_says_that_one_critic_has_won(
+    fabric: Fabric, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its share is 1, the other's 0: their mean would say that all is well."""
+    game = Line()
+    judge = game.critic_losses
+
+    def won(*both: Tensor) -> Judgement:
+        return Judgement(judge(*both).losses, {"plain": torch.tensor(0.0), "square": torch.tensor(1.0)})
+
+    monkeypatch.setattr(game, "critic_losses", won)
+    run = Run.create(tmp_path / "run", record_of("method", GameSettings(), [drawn_sample()]))
+    train(game, lambda _step: torch.randn(4, 1), budget=Budget(steps=175), run=run, fabric=fabric)
+    log = run.read_log("line")
+    assert [line["critic_won"] for line in log] == [0] * 4 + [1] * 3  # 1 - .98^n / 2 is above .95 from n = 114
+    assert log[-1]["square_mean"] == pytest.approx(1 - 0.98**175 / 2, rel=1e-4)
+    assert log[-1]["plain_mean"] < 0.02
+    assert "line: the discriminator has won (square)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("loss", ["least_squares", "vanilla", "hinge"])

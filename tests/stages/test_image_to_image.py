@@ -114,7 +114,7 @@ def losses_of(stage: ImageToImageStage, fabric: Fabric) -> dict[str, float]:
 
 def test_losses_are_those_that_are_asked_for_at_their_weights(fabric: Fabric) -> None:
     plain = losses_of(staged(fabric), fabric)
-    assert set(plain) == {"patch", "feature", "critic", "critic_right"}
+    assert set(plain) == {"patch", "feature", "critic", "critic_mean", "critic_won"}
     heavier = losses_of(staged(fabric, {"training.feature_matching": 20.0, "training.adversarial": 3.0}), fabric)
     assert heavier["feature"] == pytest.approx(2 * plain["feature"])
     assert heavier["patch"] == pytest.approx(3 * plain["patch"])

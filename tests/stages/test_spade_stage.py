@@ -11,8 +11,8 @@ from torch.distributions import Normal, kl_divergence
 
 from nucleosynth.nets.patchgan import CriticSettings
 from nucleosynth.nets.spade_generator import SpadeAutoencoder, SpadeGeneratorSettings, Styled
+from nucleosynth.stages.judged import CRITIC
 from nucleosynth.stages.spade import (
-    CRITIC,
     LabelToImageSettings,
     Shown,
     SpadeStage,
@@ -110,7 +110,8 @@ def test_the_losses_are_the_formulas(stage: SpadeStage, fabric: Fabric) -> None:
     ]
     torch.testing.assert_close(judged.losses[CRITIC], sum(hinges) / 2)
     right = [(yes[-1] > 0).float().mean() + (no[-1] < 0).float().mean() for yes, no in zip(real, false, strict=True)]
-    torch.testing.assert_close(judged.right, sum(right) / 4)
+    assert set(judged.right) == {CRITIC}
+    torch.testing.assert_close(judged.right[CRITIC], sum(right) / 4)
     found = stage.generator_losses(batch, fake)
     apart = [
         (yes - no).abs().mean()
@@ -155,7 +156,7 @@ def test_generator_encoder_and_critic_all_learn(fabric: Fabric) -> None:
         for key in ("generator", CRITIC)
     }
     losses = stage.step(fabric, arrays(), Moment())
-    assert set(losses) == {"patch", "feature", "style", CRITIC, "critic_right"}
+    assert set(losses) == {"patch", "feature", "style", CRITIC, "critic_mean", "critic_won"}
     assert all(value.isfinite() for value in losses.values())
     for key, weights in before.items():
         for name, weight in stage.modules[key].named_parameters():

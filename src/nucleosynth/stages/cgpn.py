@@ -8,6 +8,7 @@ differ as their noise does (`diversity`), for a generator that is told so much s
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple, Protocol, Self
 
 import numpy as np
@@ -24,7 +25,8 @@ from nucleosynth.config import Settings
 from nucleosynth.nets.cgpn import CGPN, TINY, CGPNSettings, ClipCritic, Reader
 from nucleosynth.nets.count import StageCost
 from nucleosynth.nets.patchgan import CriticSettings, logits
-from nucleosynth.stages.game import Game, GameSettings, Judgement
+from nucleosynth.stages.game import Game, Judgement
+from nucleosynth.stages.judged import DiverseSettings, alike, beside, taught
 from nucleosynth.training.checkpoint import Moment
 
 CLIP, PATCH, READER = "clip_critic", "patch_critic", "reader"
@@ -69,7 +71,7 @@ class Pair(Protocol):
         """What is seen in images (b 3 h w) in [-1, 1], with a gradient to them."""
 
 
-class CGPNTraining(GameSettings):
+class CGPNTraining(DiverseSettings):
     """How the generator and its critics are trained."""
 
     generator_rate: float = Field(1e-4, gt=0)
@@ -98,10 +100,6 @@ class CGPNTraining(GameSettings):
     """Weight of what the critic of patches loses, among the critics' losses."""
     mask_consistency: float = Field(0.0, ge=0)
     """Weight of how badly the classes of the map are read from a fake, by a reader that learns on the real images."""
-    diversity: float = Field(0.0, ge=0)
-    """Weight of what two images of one map lack in difference; it takes another pass for half of the batch."""
-    difference: float = Field(0.1, gt=0)
-    """Mean absolute difference of such images, over that of their noise, that is enough."""
     hidden: int = Field(512, ge=1)
     """Channels of what the critic that looks through CLIP sees."""
     joint: int = Field(128, ge=1)
@@ -194,36 +192,28 @@ class CGPNStage(Game[CGPN, Shown, Made]):
             else objective.critic([yes], [no])
         )
         patches = self.wrapped_critics[PATCH]
-        real, false = (logits(patches(_beside(batch, image))) for image in (batch.image, fake.image.detach()))
+        real, false = (logits(patches(beside(batch.labels, image))) for image in (batch.image, fake.image.detach()))
         found = {"critic_caption": captioned, "critic_patch": training.patches * objective.critic(real, false)}
         if training.penalty:
             found["penalty"] = self._penalty(batch)
         if READER in self.critics:
             found["reader"] = _misread(self.wrapped_critics[READER](batch.image), batch.labels)
-        return Judgement(found, objective.told_apart([*real, yes], [*false, no]))
+        right = {CLIP: objective.told_apart([yes], [no]), PATCH: objective.told_apart(real, false)}
+        return Judgement(found, right)
 
     def generator_losses(self, batch: Shown, fake: Made) -> Mapping[str, Tensor]:
         """What both critics say of the fakes, how far they are from their sentences, and what else has a weight."""
         training, objective = self.settings, self.settings.objective
         (said,) = self.critics[CLIP](fake.seen.maps, batch.text)
-        features = self.critics[PATCH](_beside(batch, fake.image))
-        alike = functional.cosine_similarity(fake.seen.embedding.float(), batch.text.float()).mean()
+        cosine = functional.cosine_similarity(fake.seen.embedding.float(), batch.text.float()).mean()
         found = {
             "caption": training.captioned * objective.generator([said]),
-            "similarity": -training.similarity * alike,
-            "patch": training.adversarial * objective.generator(logits(features)),
+            "similarity": -training.similarity * cosine,
+            **taught(self, self.critics[PATCH], batch.labels, batch.image, fake.image),
         }
-        if training.feature_matching:
-            with torch.no_grad():
-                wanted = self.critics[PATCH](_beside(batch, batch.image))
-            found["feature"] = training.feature_matching * losses.feature_matching(wanted, features)
-        if self.maps is not None:
-            found["perceptual"] = training.perceptual * losses.perceptual(self.maps, batch.image, fake.image)
         if training.mask_consistency:
             found["mask"] = training.mask_consistency * _misread(self.critics[READER](fake.image), batch.labels)
-        if training.diversity:
-            found["diversity"] = training.diversity * self._seeking(batch, fake)
-        return found
+        return found | alike(training, fake.image, batch.noise, partial(self._again, batch))
 
     def _penalty(self, batch: Shown) -> Tensor:
         """Of the plain critic, in full precision."""
@@ -233,13 +223,9 @@ class CGPNStage(Game[CGPN, Shown, Made]):
 
         return losses.gradient_penalty(critic, *batch.seen.maps, batch.text, weight=self.settings.penalty)
 
-    def _seeking(self, batch: Shown, fake: Made) -> Tensor:
-        """What the images of the first half of the batch lack in change with their noise."""
-        half = -(-len(batch.image) // 2)
-        labels, text, noise = batch.labels[:half], batch.text[:half], batch.noise[:half]
-        other = torch.randn(noise.shape).to(noise)
-        second = torch.tanh(self.generator(labels, text, other).float())
-        return losses.likeness_of_outputs(fake.image[:half], second, noise, other, self.settings.difference)
+    def _again(self, batch: Shown, number: int, noise: Tensor) -> Tensor:
+        """The first images, made from other noise."""
+        return torch.tanh(self.generator(batch.labels[:number], batch.text[:number], noise).float())
 
 
 @torch.inference_mode()
@@ -255,11 +241,6 @@ def cost(network: CGPNSettings, labels: int, text: int, size: int, name: str) ->
         net = CGPN(network, labels, text)
         given = torch.empty(1, labels, size, size), torch.empty(1, text), torch.empty(1, network.noise)
     return StageCost.of(name, net, lambda: net(*given), evaluations=1)
-
-
-def _beside(batch: Shown, image: Tensor) -> Tensor:
-    """What the critic of patches is shown."""
-    return torch.cat([batch.labels, image], dim=1)
 
 
 def _misread(found: Tensor, labels: Tensor) -> Tensor:

@@ -3,7 +3,8 @@
 A step is the critics' step, then the generator's, on one forward pass of the generator (Goodfellow et al., NeurIPS
 2014). An heir says what is made (`fake`), what the critics lose and what the generator loses. Everything that changes
 is in the checkpoint, the critics and the optimisers among it, so that a resumed game equals an uninterrupted one. When
-a critic tells nearly all patches apart for long, it has won and the generator learns little: adversarial.watch says so.
+a critic tells nearly all patches apart for long, it has won and the generator learns little: adversarial.watch says so,
+and the step's log.
 """
 
 from abc import ABC, abstractmethod
@@ -65,10 +66,10 @@ class GameSettings(Settings):
 
 
 class Judgement(NamedTuple):
-    """What the critics of one batch lose, by name, and the share of patches that they told apart (0..1)."""
+    """What the critics of one batch lose, by name, and the share of patches (0..1) that each told apart, by critic."""
 
     losses: Mapping[str, Tensor]
-    right: Tensor
+    right: Mapping[str, Tensor]
 
 
 class Game(ABC, Generic[Net, Batch, Fake]):
@@ -93,7 +94,7 @@ class Game(ABC, Generic[Net, Batch, Fake]):
         self.generator = generator.to(memory_format=torch.channels_last)
         self.average = averaged(self.generator, training.ema)
         self.critics = {key: critic.to(memory_format=torch.channels_last) for key, critic in critics.items()}
-        self.watch = Watch(training.won)
+        self.watch = Watch(critics, training.won)
         self.modules: Mapping[str, nn.Module] = {
             "generator": self.generator,
             "average": self.average,
@@ -139,7 +140,7 @@ class Game(ABC, Generic[Net, Batch, Fake]):
         self._critic_optimisers = [optimiser for _, optimiser in pairs.values()]
 
     def step(self, fabric: Fabric, batch: Any, moment: Moment) -> dict[str, Tensor]:
-        """The critics' step, then the generator's; the average follows."""
+        """The critics' step, then the generator's; the average follows. All losses, and what the watch has seen."""
         received = self.received(fabric, batch, moment)
         fake = self.fake(received)
         judged = self.critic_losses(received, fake)
@@ -148,8 +149,7 @@ class Game(ABC, Generic[Net, Batch, Fake]):
             losses = self.generator_losses(received, fake)
         self._descend(fabric, losses, [self._generator_optimiser], self.training.generator_rate, moment)
         self.average.update_parameters(self.generator)
-        self.watch.see(judged.right, moment, self.name)
-        return {**losses, **judged.losses, "critic_right": judged.right}
+        return {**losses, **judged.losses, **self.watch.see(judged.right, moment, self.name)}
 
     def trained(self, run: Run, method: str, fabric: Fabric) -> Net:
         """The averaged generator of a method's run, on the fabric's device.

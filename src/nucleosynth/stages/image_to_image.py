@@ -3,12 +3,10 @@
 With a local enhancer it has three phases, shares of one budget: the global generator alone at half the resolution, with
 a last layer of its own; the local enhancer around it, while it is frozen; both. One critic judges all of them. DAFF-GAN
 is this twice; what comes out may be an image (tanh) or whatever `shown` and `errors` make of the network's numbers.
-
-Ours: two images of one condition may be asked to differ with their noise, up to a bound, for otherwise few examples
-teach a generator to pass over it.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Literal, NamedTuple, cast
 
 import numpy as np
@@ -19,31 +17,26 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nucleosynth.adversarial.losses import feature_matching, likeness_of_outputs, perceptual
 from nucleosynth.config import Settings
 from nucleosynth.nets.count import StageCost
-from nucleosynth.nets.patchgan import CriticSettings, halved, logits
+from nucleosynth.nets.patchgan import CriticSettings, halved
 from nucleosynth.nets.pix2pixhd import LocalEnhancer, Pix2PixHDSettings, generator, head
-from nucleosynth.stages.game import Game, GameSettings, Judgement
+from nucleosynth.stages.game import Game, Judgement
+from nucleosynth.stages.judged import CRITIC, DiverseSettings, alike, judged, taught
 from nucleosynth.training.checkpoint import Moment
 
-CRITIC = "critic"
 Phase = Literal["global", "local", "both"]
 Batch = tuple[NDArray[np.float32], NDArray[np.float32]]
 """Outputs (b o h w) and their conditions (b c h w)."""
 
 
-class ImageToImageTraining(GameSettings):
+class ImageToImageTraining(DiverseSettings):
     """How generator and critic are trained; without a local enhancer there is one phase."""
 
     global_share: float = Field(0.5, ge=0, le=1)
     """Share of the budget for the global generator alone, at half the resolution."""
     local_share: float = Field(0.1, ge=0, le=1)
     """Share after that for the local enhancer alone; the rest trains both."""
-    diversity: float = Field(0.0, ge=0)
-    """Weight of what two outputs of one condition lack in difference; it takes another pass for half of the batch."""
-    difference: float = Field(0.1, gt=0)
-    """Mean absolute difference of such outputs, over that of their noise, that is enough."""
 
     def phase(self, progress: float) -> Phase:
         """What is trained at that share of the budget."""
@@ -156,36 +149,20 @@ class ImageToImageStage(Game[Phased, Shown, Made]):
 
     def critic_losses(self, batch: Shown, fake: Made) -> Judgement:
         """Real and made outputs, each beside its condition."""
-        both = torch.cat([_beside(batch, batch.output), _beside(batch, fake.shown.detach())])
-        real, false = zip(*(each.chunk(2) for each in logits(self.wrapped_critics[CRITIC](both))), strict=True)
-        objective = self.training.objective
-        return Judgement({CRITIC: objective.critic(real, false)}, objective.told_apart(real, false))
+        return judged(self, batch.condition, batch.output, fake.shown)
 
     def generator_losses(self, batch: Shown, fake: Made) -> Mapping[str, Tensor]:
         """What the critic says, how far its features are from those of the real output, and what else is asked for."""
-        training, critic = self.settings.training, self.critics[CRITIC]
-        features = critic(_beside(batch, fake.shown))
-        losses = {"patch": training.adversarial * training.objective.generator(logits(features))}
-        if training.feature_matching:
-            with torch.no_grad():
-                wanted = critic(_beside(batch, batch.output))
-            losses["feature"] = training.feature_matching * feature_matching(wanted, features)
-        if self.maps is not None:
-            losses["perceptual"] = training.perceptual * perceptual(self.maps, batch.output, fake.shown)
-        if training.diversity and batch.noise.shape[1]:
-            losses["diversity"] = training.diversity * self._seeking(batch, fake)
+        losses = taught(self, self.critics[CRITIC], batch.condition, batch.output, fake.shown)
+        if batch.noise.shape[1]:
+            losses |= alike(self.settings.training, fake.shown, batch.noise, partial(self._again, batch))
         if self._errors is not None:
             losses |= self._errors(fake.raw, batch.output)
         return losses
 
-    def _seeking(self, batch: Shown, fake: Made) -> Tensor:
-        """What the outputs of the first half of the batch lack in change with their noise."""
-        half = -(-len(batch.output) // 2)
-        condition, noise = batch.condition[:half], batch.noise[:half]
-        other = self._noise(condition)
-        second = self._made(self.generator(condition, other, batch.phase))
-        most = self.settings.training.difference
-        return likeness_of_outputs(fake.shown[:half], second.shown, noise, other, most)
+    def _again(self, batch: Shown, number: int, noise: Tensor) -> Tensor:
+        """What the critic would be shown of the first outputs, made from other noise."""
+        return self._made(self.generator(batch.condition[:number], noise, batch.phase)).shown
 
     def _made(self, raw: Tensor) -> Made:
         return Made(raw.float(), self._shown(raw.float()))
@@ -215,8 +192,3 @@ def cost(settings: ImageToImageSettings, inputs: int, outputs: int, size: int, n
         net = generator(settings.network, inputs, outputs)
         condition = torch.empty(1, inputs, size, size)
     return StageCost.of(name, net, lambda: net(condition), evaluations=1)
-
-
-def _beside(batch: Shown, output: Tensor) -> Tensor:
-    """What the critic is shown."""
-    return torch.cat([batch.condition, output], dim=1)

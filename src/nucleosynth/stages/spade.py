@@ -16,15 +16,14 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
-from nucleosynth.adversarial.losses import Kind, feature_matching, perceptual
+from nucleosynth.adversarial.losses import Kind
 from nucleosynth.config import Settings
 from nucleosynth.nets.count import StageCost
-from nucleosynth.nets.patchgan import CriticSettings, logits
+from nucleosynth.nets.patchgan import CriticSettings
 from nucleosynth.nets.spade_generator import SpadeAutoencoder, SpadeGenerator, SpadeGeneratorSettings, Styled
 from nucleosynth.stages.game import Game, GameSettings, Judgement
+from nucleosynth.stages.judged import CRITIC, judged, taught
 from nucleosynth.training.checkpoint import Moment
-
-CRITIC = "critic"
 
 
 class SpadeTraining(GameSettings):
@@ -94,24 +93,12 @@ class SpadeStage(Game[SpadeAutoencoder, Shown, Styled]):
 
     def critic_losses(self, batch: Shown, fake: Styled) -> Judgement:
         """Hinges of real and painted images, each beside its label."""
-        both = torch.cat([_beside(batch, batch.image), _beside(batch, fake.image.detach())])
-        real, false = zip(*(each.chunk(2) for each in logits(self.wrapped_critics[CRITIC](both))), strict=True)
-        objective = self.training.objective
-        return Judgement({CRITIC: objective.critic(real, false)}, objective.told_apart(real, false))
+        return judged(self, batch.label, batch.image, fake.image)
 
     def generator_losses(self, batch: Shown, fake: Styled) -> Mapping[str, Tensor]:
         """What the critic says, how far its features are from those of the real image, how far styles from N(0, 1)."""
-        training, critic = self.settings.training, self.critics[CRITIC]
-        features = critic(_beside(batch, fake.image))
-        with torch.no_grad():
-            wanted = critic(_beside(batch, batch.image))
-        found = {
-            "patch": training.adversarial * training.objective.generator(logits(features)),
-            "feature": training.feature_matching * feature_matching(wanted, features),
-            "style": training.divergence * divergence(fake.mean, fake.log_variance),
-        }
-        if self.maps is not None:
-            found["perceptual"] = training.perceptual * perceptual(self.maps, batch.image, fake.image)
+        found = taught(self, self.critics[CRITIC], batch.label, batch.image, fake.image)
+        found["style"] = self.settings.training.divergence * divergence(fake.mean, fake.log_variance)
         return found
 
 
@@ -134,8 +121,3 @@ def cost(settings: LabelToImageSettings, labels: int, size: int, name: str) -> S
         net = SpadeGenerator(settings.network, inputs)
         label, style = torch.empty(1, inputs, size, size), torch.empty(1, settings.network.style)
     return StageCost.of(name, net, lambda: net(label, style), evaluations=1)
-
-
-def _beside(batch: Shown, image: Tensor) -> Tensor:
-    """What the critic is shown."""
-    return torch.cat([batch.label, image], dim=1)
