@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor, nn
 
 from nucleosynth.errors import Interrupted, UserError
@@ -213,3 +214,16 @@ def test_unknown_devices_and_precisions_are_refused() -> None:
         fabric_for("tpu")
     with pytest.raises(UserError, match="no such precision"):
         fabric_for("cpu", "8-bit")
+
+
+@pytest.mark.parametrize(("device", "devices"), [("cpu:3", 3), ("cpu", 1)])
+def test_on_several_devices_a_step_may_leave_parts_without_a_gradient(
+    device: str, devices: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pix2pixHD's phases do; nothing is launched here."""
+    monkeypatch.setattr(Fabric, "launch", lambda _: None)
+    fabric = fabric_for(device, "32-true")
+    assert isinstance(fabric.strategy, DDPStrategy) == (devices > 1)
+    if isinstance(fabric.strategy, DDPStrategy):
+        assert fabric.strategy.num_processes == devices
+        assert fabric.strategy._ddp_kwargs == {"find_unused_parameters": True}

@@ -4,6 +4,7 @@ import logging
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
 
 from nucleosynth.errors import UserError
 from nucleosynth.progress import say
@@ -30,12 +31,18 @@ def fabric_for(device: str = "auto", precision: str = "auto") -> Fabric:
         raise UserError("no such precision", expected=f"one of {', '.join(PRECISIONS)}", got=precision)
     if precision == "auto":
         precision = "bf16-mixed" if fast_bf16(kind) else "32-true"
-    fabric = Fabric(accelerator=kind, devices=int(number or 1), precision=precision)  # type: ignore[arg-type]
+    devices = int(number or 1)
+    fabric = Fabric(accelerator=kind, devices=devices, precision=precision, strategy=strategy_for(devices))  # type: ignore[arg-type]
     fabric.launch()
     if fabric.is_global_zero:
         name = torch.cuda.get_device_name() if kind == "cuda" else f"{torch.get_num_threads()} CPU threads"
         say(f"device: {name}, precision {precision}")
     return fabric
+
+
+def strategy_for(devices: int) -> DDPStrategy | str:
+    """How that many devices train: each has the whole network, of which a step may leave parts without a gradient."""
+    return DDPStrategy(find_unused_parameters=True) if devices > 1 else "auto"
 
 
 def fast_bf16(kind: str) -> bool:
