@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torchvision.models import vgg19
 from torchvision.models.feature_extraction import create_feature_extractor
 
@@ -68,6 +69,19 @@ def test_weights_in_the_cache_are_used(monkeypatch: pytest.MonkeyPatch, tmp_path
     place.symlink_to(file)
     assert vgg.load() is not None
     assert vgg.told(10.0, "imagenet") == "vgg19-dcbb9e9d.pth"
+
+
+def test_weights_are_known_by_a_digest_of_what_is_used(file: Path, tmp_path: Path) -> None:
+    """Of no name, kind of file, or layer that the maps do not need."""
+    weights = torch.load(file, weights_only=True)
+    used = {key: value for key, value in weights.items() if key.startswith("features.")}
+    save_file({key: value for key, value in used.items() if int(key.split(".")[1]) < 30}, tmp_path / "a.safetensors")
+    torch.save(used | {"features.0.bias": used["features.0.bias"] + 1}, tmp_path / "other.pth")
+    found = vgg.digest(1.0, str(file))
+    assert len(found) == 16
+    assert vgg.digest(1.0, str(tmp_path / "a.safetensors")) == found
+    assert vgg.digest(1.0, str(tmp_path / "other.pth")) != found
+    assert vgg.digest(0.0, str(file)) == ""
 
 
 def test_files_that_are_not_its_are_refused(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from nucleosynth import config
 from nucleosynth.conditions.pathology_captions import PathologyCaptions
 from nucleosynth.data.crops import Crops
 from nucleosynth.data.reader import read
-from nucleosynth.encoders import clip_pair, identity
+from nucleosynth.encoders import clip_pair, identity, vgg
 from nucleosynth.errors import UserError
 from nucleosynth.methods.cgpn_gan import CGPNGAN
 from nucleosynth.methods.cgpn_presets import PRESETS, CGPNGANSettings
@@ -104,6 +104,16 @@ def test_another_clip_than_in_training_is_refused(tiles: list[Sample], fabric: F
     again = Run.create(run.folder, run.record, resume=True)
     with pytest.raises(UserError, match="another CLIP"):
         CGPNGAN.fit(tiles, CGPNGANSettings.model_validate(run.record.settings), again, fabric)
+
+
+def test_a_run_goes_on_by_no_other_perceptual_loss_either(
+    trained: tuple[CGPNGAN, Run], tiles: list[Sample], fabric: Fabric, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = trained[1]
+    monkeypatch.setattr(vgg, "digest", lambda *_: "11")
+    again = Run.create(run.folder, run.record, resume=True)
+    with pytest.raises(UserError, match="another perceptual loss"):
+        CGPNGAN.fit(tiles, trained[0].settings, again, fabric)
 
 
 def test_a_small_clip_that_has_seen_other_tiles_is_refused(

@@ -15,6 +15,8 @@ from made_runs import record_of
 from nucleosynth import config
 from nucleosynth.conditions.points import from_instances
 from nucleosynth.data.reader import read
+from nucleosynth.encoders import vgg
+from nucleosynth.errors import UserError
 from nucleosynth.layouts import table
 from nucleosynth.methods.daff_gan import LIBRARY, DaffGan
 from nucleosynth.methods.daff_gan_presets import PRESETS, DaffGanSettings
@@ -175,3 +177,22 @@ def test_a_table_of_layouts_goes_through_the_command_line(model: DaffGan, folder
     for sample, asked in zip(read(str(pairs)), table.read(out), strict=True):
         assert_array_equal(sample.classes, asked.classes)
         assert sample.provenance["condition"]["operations"] == list(asked.operations)
+
+
+def test_a_run_of_two_games_goes_on_by_no_other_perceptual_loss(
+    model: DaffGan, tiles: list[Sample], fabric: Fabric, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run.open(folder / "run")
+    again, facts = Run.create(run.folder, run.record, resume=True), run.read_facts()
+    monkeypatch.setattr(vgg, "digest", lambda *_: "11")
+    with pytest.raises(UserError, match="another perceptual loss"):
+        DaffGan.fit(tiles, model.settings, again, fabric)
+    assert run.read_facts() == facts
+
+
+def test_a_perceptual_loss_of_masks_is_refused() -> None:
+    """VGG19 compares images."""
+    assert settings_of({"image.training.perceptual": 2.0}).image.training.perceptual == 2
+    with pytest.raises(UserError, match="images alone") as caught:
+        settings_of({"mask.training.perceptual": 2.0})
+    assert caught.value.got == "mask.training.perceptual is 2; image.training.perceptual takes one"

@@ -93,7 +93,7 @@ def test_labels_are_followed_better_than_shuffled_ones(trained: tuple[Pix2PixHD,
 
 def test_the_log_tells_both_sides_and_the_checkpoint_holds_them(trained: tuple[Pix2PixHD, Run]) -> None:
     _, run = trained
-    assert {"patch", "feature", "diversity", "critic", "critic_right"} <= set(run.read_log("image")[-1])
+    assert {"patch", "feature", "diversity", "critic", "critic_mean", "critic_won"} <= set(run.read_log("image")[-1])
     with safe_open(run.checkpoint("image"), "pt") as file:
         names = {tuple(key.split(".")[:2]) for key in file.keys()}  # noqa: SIM118
     networks = {("module", name) for name in ("generator", "average", "watch", "critic")}
@@ -139,8 +139,41 @@ def test_perceptual_weights_are_used_and_remembered(tiles: list[Sample], fabric:
     Pix2PixHD.fit(tiles, settings, run, fabric)
     assert run.read_log("image")[-1]["perceptual"] > 0
     assert run.read_facts()["perceptual"] == "vgg.pth"
+    assert run.read_facts()["perceptual_digest"] == vgg.digest(1.0, str(tmp_path / "vgg.pth"))
     (tmp_path / "vgg.pth").unlink()
     Pix2PixHD.load(Run.open(run.folder), fabric)  # painting needs no VGG19
+
+
+def test_a_run_goes_on_by_no_other_perceptual_loss(
+    tiles: list[Sample], fabric: Fabric, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Begun without weights, which are in the cache when it is resumed; then the reverse, and others."""
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    settings = config.resolve(SETTINGS, {"training.perceptual": 1.0, "training.batch": 2}, "test")
+    record = record_of("pix2pixhd", settings, tiles, steps=1)
+    Pix2PixHD.fit(tiles, settings, Run.create(tmp_path / "run", record), fabric)
+    kept = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+
+    def resumed() -> Pix2PixHD:
+        return Pix2PixHD.fit(tiles, settings, Run.create(tmp_path / "run", record, resume=True), fabric)
+
+    for said in (("vgg.pth", "11"), ("vgg.pth", "22")):
+        monkeypatch.setattr(vgg, "told", lambda *_, said=said: said[0])
+        monkeypatch.setattr(vgg, "digest", lambda *_, said=said: said[1])
+        with pytest.raises(UserError, match="another perceptual loss") as caught:
+            resumed()
+        assert caught.value.got == f"vgg.pth, digest {said[1]}"
+        assert kept == {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+        run = Run.open(tmp_path / "run")
+        run.write_facts(run.read_facts() | {"perceptual": "vgg.pth", "perceptual_digest": "33"})
+        kept = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    monkeypatch.undo()
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    with pytest.raises(UserError, match="digest 33") as caught:
+        resumed()
+    assert caught.value.got == "off"
+    run.write_facts(run.read_facts() | {"perceptual": "off", "perceptual_digest": ""})
+    resumed()
 
 
 def test_unknown_types_are_painted_by_their_edges(trained: tuple[Pix2PixHD, Run]) -> None:

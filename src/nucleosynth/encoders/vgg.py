@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torchvision.models import VGG19_Weights
 from torchvision.models.vgg import cfgs, make_layers
 
-from nucleosynth.encoders.weights import DOWNLOAD, download, fill, place_of, read_weights
+from nucleosynth.encoders.weights import DOWNLOAD, digest_of, download, fill, place_of, read_weights
 from nucleosynth.errors import UserError
 from nucleosynth.progress import say
 
@@ -63,9 +63,8 @@ def load(where: str = IMAGENET) -> VGG19 | None:
             f"or {IMAGENET}:{DOWNLOAD} as training.perceptual_weights"
         )
         return None
-    network, found = VGG19(), read_weights(path, "give the file of torchvision's VGG19")
-    used = network.state_dict()
-    fill(network, {key: value for key, value in found.items() if key in used}, "VGG19's features", str(path))
+    network = VGG19()
+    fill(network, _used(path), "VGG19's features", str(path))
     return network
 
 
@@ -97,3 +96,21 @@ def told(weight: float, where: str) -> str:
     """What a run's facts say: the file that a perceptual loss of that weight uses, or "off"."""
     path = place(where) if weight else None
     return OFF if path is None else path.name
+
+
+def digest(weight: float, where: str) -> str:
+    """Of the weights that a perceptual loss of that weight uses, whichever file they come from; "" where it is off.
+
+    Raises:
+        UserError: a file that is not there, or is broken.
+    """
+    path = place(where) if weight else None
+    return "" if path is None else digest_of(_used(path))
+
+
+def _used(path: Path) -> dict[str, Tensor]:
+    """Of a file's weights those that the maps are made of."""
+    with torch.device("meta"):
+        names = VGG19().state_dict().keys()
+    found = read_weights(path, "give the file of torchvision's VGG19")
+    return {key: value for key, value in found.items() if key in names}

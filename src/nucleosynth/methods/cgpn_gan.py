@@ -31,9 +31,9 @@ from nucleosynth.errors import UserError
 from nucleosynth.methods.batches import Group, Slot, SlotNoise, own_size
 from nucleosynth.methods.cgpn_presets import OWN, PRESETS, CGPNGANSettings, sentence_cost
 from nucleosynth.methods.clip import every_window, train_clip
-from nucleosynth.methods.facts import Facts, common
-from nucleosynth.methods.game_painter import GameFacts, compared
-from nucleosynth.methods.label_painter import LabelPainter, PainterStage
+from nucleosynth.methods.facts import Facts
+from nucleosynth.methods.game_painter import GameFacts, GamePainter
+from nucleosynth.methods.label_painter import PainterStage
 from nucleosynth.methods.painting import label_of, network_image
 from nucleosynth.methods.provenance import Origin
 from nucleosynth.methods.results import sample_of
@@ -61,7 +61,7 @@ class CGPNFacts(GameFacts):
         return found
 
 
-class CGPNGAN(LabelPainter[CGPNGANSettings, CGPN]):
+class CGPNGAN(GamePainter[CGPNGANSettings, CGPN]):
     """A trained CGPN-GAN (see methods.method.Method); of its CLIP, generation uses the text tower."""
 
     name: ClassVar[str] = "cgpn_gan"
@@ -89,8 +89,9 @@ class CGPNGAN(LabelPainter[CGPNGANSettings, CGPN]):
         """Refuse another run's small CLIP that has seen sources beside this run's: samples tell only of these.
 
         Raises:
-            UserError: see above.
+            UserError: see above, and as every game does.
         """
+        super().check(tiles, settings, run)
         kind, _, where = settings.clip.partition(":")
         if kind != OWN or not where:
             return
@@ -109,7 +110,7 @@ class CGPNGAN(LabelPainter[CGPNGANSettings, CGPN]):
     def facts_of(cls, tiles: Sequence[Sample], settings: CGPNGANSettings) -> CGPNFacts:
         """Its nuclei are counted in windows as large as those of training."""
         spreads = PathologyCaptions.fit(every_window(tiles, settings.tile))
-        return CGPNFacts(**common(tiles), captions=spreads, perceptual=compared(settings.training))
+        return CGPNFacts(**super().facts_of(tiles, settings).model_dump(), captions=spreads)
 
     @classmethod
     def read_facts(cls, run: Run) -> CGPNFacts:

@@ -36,7 +36,7 @@ from nucleosynth.layouts.library import Library
 from nucleosynth.methods.batches import Group, Slot, SlotNoise, in_order, own_size, padded
 from nucleosynth.methods.daff_gan_presets import PRESETS, DaffGanSettings
 from nucleosynth.methods.facts import Facts, common
-from nucleosynth.methods.game_painter import GameFacts, compared
+from nucleosynth.methods.game_painter import GameFacts, check_resumed, told
 from nucleosynth.methods.painting import label_of, rgb, training_batch
 from nucleosynth.methods.provenance import Origin
 from nucleosynth.methods.results import sample_of
@@ -86,11 +86,13 @@ class DaffGan:
         """Train on tiles, cut and resampled as the settings say: the library, then masks, then images.
 
         Raises:
-            UserError: tiles without nuclei, or of a resolution that is not known and asked for.
+            UserError: tiles without nuclei, or of a resolution that is not known and asked for; or a run that is
+                resumed with another perceptual loss.
         """
         tiles, record = settings.resampled(samples), run.record
+        check_resumed(settings.image.training, run, IMAGE)
         library = Library.of(tiles, PUBLISHED_MPP, held_out=())  # what `fit` is given is not held out
-        facts = GameFacts(**common(tiles), perceptual=compared(settings.image.training))
+        facts = GameFacts.model_validate(common(tiles) | told(settings.image.training))
         library.write(run.folder / LIBRARY)
         run.write_facts(facts.model_dump())
         torch.manual_seed(seed_of(record.seed))

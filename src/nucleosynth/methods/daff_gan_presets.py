@@ -7,8 +7,9 @@ three to the local one's, one critic of three judges all phases; its adversarial
 """
 
 from math import lcm
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from nucleosynth.layouts.library import SamplingSettings
 from nucleosynth.methods.game_painter import compared
@@ -37,6 +38,16 @@ class DaffGanSettings(TileSettings):
     def stride(self) -> int:
         """Sides that both networks can halve."""
         return lcm(self.mask.network.stride, self.image.network.stride)
+
+    @model_validator(mode="after")
+    def _masks_are_no_images(self) -> Self:
+        """VGG19 compares RGB alone."""
+        if self.mask.training.perceptual:
+            raise ValueError(
+                "a perceptual loss for images alone (mask.training.perceptual is "
+                f"{self.mask.training.perceptual:g}; image.training.perceptual takes one)"
+            )
+        return self
 
     def check_files(self) -> None:
         """Refuse a file of VGG19 that is not there.

@@ -1,11 +1,12 @@
 """What painters of labels share that are trained in a game: their settings, and what their perceptual loss compares."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, TypeVar
 
 from torch import nn
 
 from nucleosynth.encoders import vgg
+from nucleosynth.errors import UserError
 from nucleosynth.methods.facts import Facts, common
 from nucleosynth.methods.label_painter import LabelPainter, LabelPainterSettings
 from nucleosynth.run import Run
@@ -37,6 +38,8 @@ class GameFacts(Facts):
 
     perceptual: str
     """The file of VGG19 that it used, or "off"."""
+    perceptual_digest: str = ""
+    """Of that file's weights."""
 
 
 S = TypeVar("S", bound=GamePainterSettings)
@@ -49,12 +52,21 @@ class GamePainter(LabelPainter[S, Net]):
     name: ClassVar[str]
 
     @classmethod
-    def facts_of(cls, tiles: Sequence[Sample], settings: S) -> Facts:
-        """What every method learns of its tiles, and what its perceptual loss compares."""
-        return GameFacts(**common(tiles), perceptual=compared(settings.training))
+    def check(cls, tiles: Sequence[Sample], settings: S, run: Run) -> None:
+        """Refuse to go on with a run by another perceptual loss than it began with.
+
+        Raises:
+            UserError: see above.
+        """
+        check_resumed(settings.training, run, cls.stages[-1])
 
     @classmethod
-    def read_facts(cls, run: Run) -> Facts:
+    def facts_of(cls, tiles: Sequence[Sample], settings: S) -> GameFacts:
+        """What every method learns of its tiles, and what its perceptual loss compares."""
+        return GameFacts.model_validate(common(tiles) | told(settings.training))
+
+    @classmethod
+    def read_facts(cls, run: Run) -> GameFacts:
         """What a run learned."""
         return GameFacts.model_validate(run.read_facts())
 
@@ -66,3 +78,37 @@ def compared(training: GameSettings) -> str:
         UserError: a file that is not there.
     """
     return vgg.told(training.perceptual, training.perceptual_weights)
+
+
+def told(training: GameSettings) -> dict[str, str]:
+    """What a run's facts say of a game's perceptual loss (see `GameFacts`).
+
+    Raises:
+        UserError: a file that is not there, or is broken.
+    """
+    digest = vgg.digest(training.perceptual, training.perceptual_weights)
+    return {"perceptual": compared(training), "perceptual_digest": digest}
+
+
+def check_resumed(training: GameSettings, run: Run, stage: str) -> None:
+    """Refuse to go on with a stage by another perceptual loss than it began with; the weights count, not their name.
+
+    Raises:
+        UserError: the stage has been trained without VGG19 and it is at hand now, or the reverse, or with others.
+    """
+    if not (run.resume and run.checkpoint(stage).exists()):
+        return
+    before, now = run.read_facts(), told(training)
+    if before.get("perceptual_digest", "") != now["perceptual_digest"]:
+        raise UserError(
+            "another perceptual loss than the run began with",
+            expected=_described(before),
+            got=_described(now),
+            where=str(run.folder),
+            mend="have the weights of VGG19 at hand as they were then, or begin a new run in another folder",
+        )
+
+
+def _described(facts: Mapping[str, str]) -> str:
+    digest = facts.get("perceptual_digest")
+    return facts["perceptual"] + (f", digest {digest}" if digest else "")
