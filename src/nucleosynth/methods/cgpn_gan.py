@@ -179,7 +179,7 @@ class CGPNGAN(GamePainter[CGPNGANSettings, CGPN]):
             checkpoint.load(path, f"{cls.name}/{IMAGE}", {})  # whose it is, before its CLIP is looked for
         pair = settings.given() or own_clip.of_run(run)
         if began:
-            identity.check(clip_pair.KIND, pair, checkpoint.beside(path))
+            identity.check(clip_pair.KIND, pair, checkpoint.beside(path), str(path))
         maps = partial(vgg.load, settings.training.perceptual_weights)
         return CGPNStage(IMAGE, settings, label_width(facts.slots.count), pair, maps)
 

@@ -95,7 +95,7 @@ class CoSyn:
         """
         encoder, begun = settings.encoder(), run.checkpoint(cls.stages[0])
         if encoder and begun.exists():
-            identity.check(texts.KIND, encoder, checkpoint.beside(begun))
+            identity.check(texts.KIND, encoder, checkpoint.beside(begun), str(begun))
         tiles = settings.resampled(samples)
         facts = Facts.of(tiles)
         run.write_facts(facts.model_dump())
@@ -124,7 +124,8 @@ class CoSyn:
         stage = stage_of(settings, JointCoding(facts.slots), encoder)
         net = stage.trained(run, cls.name, fabric)
         if encoder:
-            identity.check(texts.KIND, encoder, checkpoint.beside(run.checkpoint(stage.name)))
+            path = run.checkpoint(stage.name)
+            identity.check(texts.KIND, encoder, checkpoint.beside(path), str(path))
         return cls(settings, facts, run.record.class_names, net, encoder, kept(run), Origin.of(run), fabric)
 
     def default_conditions(self, seed: int, start: int = 0, size: tuple[int, int] | None = None) -> Iterator[Condition]:
