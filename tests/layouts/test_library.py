@@ -10,9 +10,10 @@ from numpy.testing import assert_array_equal
 
 from drawn import drawn_sample, full_sample
 from nucleosynth.conditions.points import from_instances
+from nucleosynth.data.splits import is_held_out
 from nucleosynth.errors import UserError
 from nucleosynth.layouts import table
-from nucleosynth.layouts.library import Library, SamplingSettings, is_held_out
+from nucleosynth.layouts.library import Library, SamplingSettings
 from nucleosynth.layouts.pattern import Pattern
 
 EXTENT = (8.0, 8.0)

@@ -8,17 +8,19 @@ import numpy as np
 import pytest
 
 import nucleosynth
+from drawn import drawn_sample
 from nucleosynth import catalog
 from nucleosynth.cli import main
 from nucleosynth.config import resolve
 from nucleosynth.data.reader import read
+from nucleosynth.data.store import write
 from nucleosynth.errors import MachineError, UserError
 from nucleosynth.methods.jointflow import JointFlow
 from nucleosynth.methods.pix2pixhd import Pix2PixHD
 from nucleosynth.run import Run
 from nucleosynth.sample import Sample
 from nucleosynth.verbs.cost import _flop
-from nucleosynth.verbs.fit import assignments
+from nucleosynth.verbs.fit import assignments, training_tiles
 
 MICRO = (
     "tile=32",
@@ -121,6 +123,18 @@ def test_settings_from_a_file_and_the_command_line(tmp_path: Path) -> None:
     changes = ("training.batch=2", "mpp=none")
     run = nucleosynth.fit(config=tmp_path / "x.toml", run=tmp_path / "run", seed=6, set=changes)
     assert (run.record.seed, run.record.settings["training"]["batch"], run.record.settings["mpp"]) == (6, 2, None)
+
+
+def test_without_a_split_held_out_tiles_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No split is called "train"; "Test" says what it is, "one" does not."""
+    tiles = [drawn_sample(k, split=split, source=f"drawn/{k}") for k, split in enumerate(("one", "Test", ""))]
+    write(iter(tiles), tmp_path / "all")
+    assert {tile.split for tile in training_tiles(str(tmp_path / "all"))} == {"one", ""}
+    assert "without those of 'Test'" in capsys.readouterr().err
+    assert {tile.split for tile in training_tiles(str(tmp_path / "all"), "Test")} == {"Test"}
+    write(iter(tiles[1:2]), tmp_path / "held")
+    with pytest.raises(UserError, match="none but held-out tiles"):
+        training_tiles(str(tmp_path / "held"))
 
 
 def test_none_is_nothing_or_a_name() -> None:

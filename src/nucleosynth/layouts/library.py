@@ -7,7 +7,6 @@ enter. Source: Cheng et al., DAFF-GAN; the order and the shares are ours, chosen
 of the library (benchmarks/layouts.py).
 """
 
-import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -21,6 +20,7 @@ from pydantic import Field
 
 from nucleosynth.conditions.points import from_instances
 from nucleosynth.config import Settings
+from nucleosynth.data.splits import is_held_out
 from nucleosynth.errors import UserError
 from nucleosynth.layouts import table
 from nucleosynth.layouts.pattern import Pattern
@@ -29,24 +29,10 @@ from nucleosynth.layouts.transforms import affine, combine, cover, flip, generat
 from nucleosynth.sample import Sample
 from nucleosynth.seeds import generator_of
 
-_HELD_OUT = re.compile(r"test|valid|(?<![a-z])(?:e?val|held|hold|dev(?![a-z]))", re.IGNORECASE)
 REACH = 2.0
 """A window is cut so many times as large as the layout, where the tile is, so that what is turned has corners."""
 LAYOUT_KEY = 11
 """Beside (seed, k)."""
-
-
-def is_held_out(split: str) -> bool:
-    """Whether a split is one for tests or validation by its name, in any spelling; a fold's name does not say so.
-
-    It is one where it contains test or valid, or a word of it (letters in a row) begins with val, eval, held or hold,
-    or is dev.
-
-    Example:
-        >>> [is_held_out(name) for name in ("Testing", "stage1_test", "val2017", "held-out", "train", "fold3")]
-        [True, True, True, True, False, False]
-    """
-    return _HELD_OUT.search(split) is not None
 
 
 class SamplingSettings(Settings):

@@ -8,6 +8,7 @@ from typing import Any, get_args
 from nucleosynth import catalog, config
 from nucleosynth.config import S
 from nucleosynth.data.reader import read, resolve
+from nucleosynth.data.splits import TRAIN, is_held_out
 from nucleosynth.entries import Entry
 from nucleosynth.errors import UserError, unknown_name
 from nucleosynth.progress import say
@@ -47,7 +48,7 @@ def fit(
         run: the folder of the run, new unless --resume is given; with most methods it also holds the training
             tiles (tiles/), with daff_gan their points (library.parquet).
         split: train on this official split, or on several (fold1,fold2); by default on "train" where there is one, else
-            on all tiles.
+            on all that are not held out by name.
         classes: read them in this class scheme: a name of `nucleosynth list`, or a TOML file.
         preset: named settings of the method; "tiny" unless given.
         without: parts that the method is to do without, beside those that the preset leaves out: points, distance, text
@@ -121,15 +122,14 @@ def train(
 
 
 def training_tiles(data: str, split: str | None = None, classes: str | None = None) -> list[Sample]:
-    """The tiles to train on: of `split`; or of "train" where the data have splits, else all.
+    """The tiles to train on: of `split`; or of "train" where there is one, else of all splits that are not held out.
 
     Raises:
-        UserError: no tile, tiles without masks, or tiles of different classes.
+        UserError: no tile, none but held-out ones, tiles without masks, or tiles of different classes.
     """
     tiles = list(read(data, split, classes))
-    if split is None and any(tile.split == "train" for tile in tiles):
-        tiles = [tile for tile in tiles if tile.split == "train"]
-        say(f"{data}: training on its split 'train', {len(tiles)} tiles")
+    if split is None:
+        tiles = _not_held_out(tiles, data)
     pointed = [tile.sample_id for tile in tiles if tile.labelled_as == "points"]
     if pointed:
         raise UserError("tiles without masks", expected="masks", got=f"points alone in {pointed[0]!r}", where=data)
@@ -143,6 +143,27 @@ def training_tiles(data: str, split: str | None = None, classes: str | None = No
             mend="read them in one scheme (--classes), or train on each kind apart",
         )
     return tiles
+
+
+def _not_held_out(tiles: Sequence[Sample], data: str) -> list[Sample]:
+    """Those of the split "train", else those of splits whose names are not those of tests; what is left out is told."""
+    chosen = [tile for tile in tiles if tile.split == TRAIN]
+    if chosen:
+        say(f"{data}: training on its split {TRAIN!r}, {len(chosen)} tiles")
+        return chosen
+    chosen = [tile for tile in tiles if not is_held_out(tile.split)]
+    left_out = ", ".join(sorted({repr(tile.split) for tile in tiles if is_held_out(tile.split)}))
+    if not chosen:
+        raise UserError(
+            "none but held-out tiles to train on",
+            expected="tiles of no split, or of one to train on",
+            got=f"{len(tiles)} tiles of {left_out}",
+            where=data,
+            mend="name the split if it is meant, as in --split test",
+        )
+    if left_out:
+        say(f"{data}: training on {len(chosen)} tiles, without those of {left_out}")
+    return chosen
 
 
 def sources_of(tiles: Sequence[Sample]) -> tuple[TrainingSource, ...]:

@@ -9,9 +9,10 @@ from tyro.conf import Positional, arg
 
 from nucleosynth import config
 from nucleosynth.data.reader import read
+from nucleosynth.data.splits import TRAIN, is_held_out
 from nucleosynth.errors import UserError
 from nucleosynth.layouts import table
-from nucleosynth.layouts.library import Library, SamplingSettings, is_held_out
+from nucleosynth.layouts.library import Library, SamplingSettings
 from nucleosynth.layouts.picture import sheet
 from nucleosynth.pictures import write_png
 from nucleosynth.progress import count_of, say
@@ -20,7 +21,6 @@ from nucleosynth.verbs.fit import assignments
 from nucleosynth.verbs.options import Data
 
 LibraryFile = Annotated[Positional[Path], arg(metavar="LIBRARY")]
-TRAIN = "train"
 SHOWN = 32
 """Layouts in the picture."""
 

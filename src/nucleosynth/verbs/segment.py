@@ -64,7 +64,7 @@ def fit(
             weights, the authors' pre-activation ResNet50 encoder, torchvision's ResNets, a judge's checkpoint.
         augmentation: none (random windows alone), classic or released; the preset's unless given.
         split: train on this official split, or on several (fold1,fold2); by default on "train" where there is one, else
-            on all tiles.
+            on all that are not held out by name.
         classes: read them in this class scheme: a name of `nucleosynth list`, or a TOML file.
         synthetic: a store of synthetic tiles, which fill a share of each batch (synthetic_share).
         steps: train for so many steps; 400 unless given for preset tiny, needed where a preset trains in phases.
