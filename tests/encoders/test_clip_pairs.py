@@ -239,10 +239,10 @@ def test_weights_that_overflow_are_refused(tmp_path: Path, monkeypatch: pytest.M
 
 def test_another_pair_is_refused(pair: ClipPair) -> None:
     recorded = identity.record(KIND, pair)
-    identity.check(KIND, pair, recorded)
-    identity.check(KIND, pair, {**recorded, KIND: "a copy"})
+    identity.check(KIND, pair, recorded, "there")
+    identity.check(KIND, pair, {**recorded, KIND: "a copy"}, "there")
     with pytest.raises(UserError, match=r"another CLIP(.|\n)*theirs, digest 0123(.|\n)*" + pair.digest):
-        identity.check(KIND, pair, {KIND: "theirs", "CLIP's digest": "0123"})
+        identity.check(KIND, pair, {KIND: "theirs", "CLIP's digest": "0123"}, "there")
     with pytest.raises(UserError) as caught:
         identity.check(KIND, pair, {}, "runs/a/image.safetensors")
     assert caught.value.where == "runs/a/image.safetensors"

@@ -78,13 +78,13 @@ def test_what_is_too_long_is_cut_and_said(encoder: TextEncoder, capsys: pytest.C
 
 def test_another_encoder_is_refused(encoder: TextEncoder) -> None:
     recorded = record(KIND, encoder)
-    check(KIND, encoder, recorded)
-    check(KIND, encoder, recorded | {KIND: "a copy"})
+    check(KIND, encoder, recorded, "there")
+    check(KIND, encoder, recorded | {KIND: "a copy"}, "there")
     theirs = {"text encoder": "theirs", "text encoder's digest": "0123"}
     with pytest.raises(UserError, match=r"another text encoder(.|\n)*theirs, digest 0123(.|\n)*" + encoder.digest):
-        check(KIND, encoder, theirs)
+        check(KIND, encoder, theirs, "there")
     with pytest.raises(UserError, match="one that the checkpoint names"):
-        check(KIND, encoder, {})
+        check(KIND, encoder, {}, "there")
 
 
 def test_an_unknown_name_is_told() -> None:

@@ -1,6 +1,7 @@
 """fit and generate as a user calls them: options, files, refusals, stops and continuations."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -133,8 +134,13 @@ def test_without_a_split_held_out_tiles_are_left_out(tmp_path: Path, capsys: pyt
     assert "without those of 'Test'" in capsys.readouterr().err
     assert {tile.split for tile in training_tiles(str(tmp_path / "all"), "Test")} == {"Test"}
     write(iter(tiles[1:2]), tmp_path / "held")
-    with pytest.raises(UserError, match="none but held-out tiles"):
+    with pytest.raises(UserError, match=r"none but held-out tiles(.|\n)*--split Test"):
         training_tiles(str(tmp_path / "held"))
+    write(
+        (replace(tile, split=split) for tile, split in zip(tiles, ("train", "one", ""), strict=True)),
+        tmp_path / "named",
+    )
+    assert [tile.split for tile in training_tiles(str(tmp_path / "named"))] == ["train"]
 
 
 def test_none_is_nothing_or_a_name() -> None:

@@ -1,6 +1,7 @@
-"""Splits by their names: which are held out, and is there one to train on?"""
+"""Splits by their names: which are held out, and which are there to train on?"""
 
 import re
+from collections.abc import Iterable
 
 TRAIN = "train"
 """What a split to train on is called."""
@@ -18,3 +19,9 @@ def is_held_out(split: str) -> bool:
         [True, True, True, True, False, False]
     """
     return _HELD_OUT.search(split) is not None
+
+
+def to_train_on(splits: Iterable[str]) -> frozenset[str]:
+    """Of the splits that some tiles have: "train" alone where it is there, else all that are not held out by name."""
+    there = frozenset(splits)
+    return frozenset({TRAIN}) if TRAIN in there else frozenset(name for name in there if not is_held_out(name))

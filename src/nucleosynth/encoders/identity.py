@@ -23,7 +23,7 @@ def record(kind: str, encoder: Named) -> dict[str, str]:
     return {kind: encoder.name, f"{kind}'s digest": encoder.digest}
 
 
-def check(kind: str, encoder: Named, recorded: Mapping[str, str], where: str = "the model's checkpoint") -> None:
+def check(kind: str, encoder: Named, recorded: Mapping[str, str], where: str) -> None:
     """Refuse an encoder that is not the one a model was trained with; recorded: what its checkpoint, at `where`, says.
 
     Raises:

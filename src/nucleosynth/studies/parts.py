@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from nucleosynth.data.reader import read, resolve, split_by_source
+from nucleosynth.data.splits import TRAIN
 from nucleosynth.errors import UserError
 from nucleosynth.run import file_name
 from nucleosynth.sample import Sample
@@ -15,7 +16,7 @@ from nucleosynth.seeds import generator_of
 from nucleosynth.studies.fairness import check_apart, check_usable
 from nucleosynth.studies.subset import nested
 
-TRAIN, TEST, OFFICIAL = "train", "test", "official"
+TEST, OFFICIAL = "test", "official"
 TEST_SHARE = 0.25
 """Of the sources, where the data have no splits."""
 

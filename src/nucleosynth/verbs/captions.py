@@ -15,6 +15,7 @@ from nucleosynth.conditions.pathology_captions import PathologyCaptions, census_
 from nucleosynth.data import store
 from nucleosynth.data.findings import keeping
 from nucleosynth.data.reader import read
+from nucleosynth.data.splits import TRAIN, to_train_on
 from nucleosynth.data.tables import read_table
 from nucleosynth.errors import UserError
 from nucleosynth.progress import count_of, say
@@ -47,8 +48,8 @@ def captions(
     Args:
         data: the labelled tiles: name:path, or the path of a store; names are in `nucleosynth list`.
         style: cgpn (CGPN-GAN's: few, several, many by the percentiles of that tissue and type over the training tiles:
-            those of split "train" where there is one, else those of --split, else all) or cosyn (CoSyn's: the types
-            that occur).
+            those of split "train" where there is one, else those of --split, else all that are not held out by name)
+            or cosyn (CoSyn's: the types that occur).
         out: write the tiles with their captions as a store, which every method reads.
         table: your own captions, which go first: a CSV file with the columns sample_id and caption.
         anew: make sentences for tiles that have a caption of their own, too.
@@ -86,12 +87,15 @@ def captions(
 
 
 def _counted(data: str, split: str | None, classes: str | None) -> PathologyCaptions:
-    """What few and many are among the tiles of split "train" where there is one, else those asked for, else all."""
+    """What few and many are among the tiles of split "train", else those asked for, else all that are not held out."""
     whole = [(each.split, each.tissue, census_of(each)) for each in read(data, None, classes, keeping([]))]
-    found = [(tissue, nuclei) for of, tissue, nuclei in whole if of == "train"]
-    if not found and split is not None:
-        found = [(each.tissue, census_of(each)) for each in read(data, split, classes, keeping([]))]
-    return PathologyCaptions.of_counts(found or [(tissue, nuclei) for _, tissue, nuclei in whole])
+    there = {of for of, *_ in whole}
+    if split is not None and TRAIN not in there:
+        return PathologyCaptions.of_counts(
+            (each.tissue, census_of(each)) for each in read(data, split, classes, keeping([]))
+        )
+    chosen = to_train_on(there) or there
+    return PathologyCaptions.of_counts((tissue, nuclei) for of, tissue, nuclei in whole if of in chosen)
 
 
 def _own(path: Path) -> dict[str, str]:

@@ -17,6 +17,7 @@ from nucleosynth import catalog
 from nucleosynth.config import Settings
 from nucleosynth.data.reader import read
 from nucleosynth.data.shards import read_manifest
+from nucleosynth.data.splits import TRAIN
 from nucleosynth.errors import Interrupted, UserError
 from nucleosynth.pictures import contact_sheet, write_png
 from nucleosynth.progress import say
@@ -28,7 +29,7 @@ from nucleosynth.verbs.generate import generate
 from nucleosynth.verbs.study import study
 
 FILE = "demo.json"
-METHOD, JUDGE, TRAIN = "jointflow", "hovernet", "train"
+METHOD, JUDGE = "jointflow", "hovernet"
 GENERATOR, JUDGES = 0.45, 0.4
 """Shares of the time; the rest is for drawing, generating, scoring and the report."""
 PAIRS_A_MINUTE = 16

@@ -8,7 +8,7 @@ from typing import Any, get_args
 from nucleosynth import catalog, config
 from nucleosynth.config import S
 from nucleosynth.data.reader import read, resolve
-from nucleosynth.data.splits import TRAIN, is_held_out
+from nucleosynth.data.splits import TRAIN, to_train_on
 from nucleosynth.entries import Entry
 from nucleosynth.errors import UserError, unknown_name
 from nucleosynth.progress import say
@@ -146,22 +146,21 @@ def training_tiles(data: str, split: str | None = None, classes: str | None = No
 
 
 def _not_held_out(tiles: Sequence[Sample], data: str) -> list[Sample]:
-    """Those of the split "train", else those of splits whose names are not those of tests; what is left out is told."""
-    chosen = [tile for tile in tiles if tile.split == TRAIN]
-    if chosen:
-        say(f"{data}: training on its split {TRAIN!r}, {len(chosen)} tiles")
-        return chosen
-    chosen = [tile for tile in tiles if not is_held_out(tile.split)]
-    left_out = ", ".join(sorted({repr(tile.split) for tile in tiles if is_held_out(tile.split)}))
+    """Those of the splits to train on; what is left out is told."""
+    there = {tile.split for tile in tiles}
+    left_out = ", ".join(map(repr, sorted(there - to_train_on(there))))
+    chosen = [tile for tile in tiles if tile.split in to_train_on(there)]
     if not chosen:
         raise UserError(
             "none but held-out tiles to train on",
             expected="tiles of no split, or of one to train on",
             got=f"{len(tiles)} tiles of {left_out}",
             where=data,
-            mend="name the split if it is meant, as in --split test",
+            mend=f"name the split if it is meant, as in --split {min(there)}",
         )
-    if left_out:
+    if TRAIN in there:
+        say(f"{data}: training on its split {TRAIN!r}, {len(chosen)} tiles")
+    elif left_out:
         say(f"{data}: training on {len(chosen)} tiles, without those of {left_out}")
     return chosen
 
