@@ -26,7 +26,7 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 
 bench: $(READY)
-	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/speed_arrays.py
 	$(BIN)/python benchmarks/speed_conversion.py
 
 # The package is installed in place, with the versions that constraints.txt pins.

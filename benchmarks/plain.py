@@ -1,4 +1,4 @@
-"""The steps that speed.py measures, written plainly with NumPy, SciPy, scikit-image and OpenCV: what ours must beat.
+"""The steps that speed_arrays.py times, written plainly with NumPy, SciPy, scikit-image and OpenCV: ours must beat it.
 
 Written as one would write them without a compiler at hand, neither slower nor cleverer than that, except for
 `scores_by_masks`, which compares nuclei one whole-image mask at a time and builds its table anew for each of Dice2,

@@ -1,6 +1,6 @@
 """How long the NumPy side takes, and how many times faster it is than the same steps written plainly (plain.py).
 
-    python benchmarks/speed.py [SECTION ...]
+    python benchmarks/speed_arrays.py [SECTION ...]
 
 One process, one thread. Both sides are first checked for equal results; then they take turns, and the least time on
 the processor of each counts, so that ratios hold on a machine that is busy elsewhere. Without names all sections run.
@@ -214,8 +214,8 @@ def main() -> None:
     named = sys.argv[1:] or list(by_name)
     if unknown := set(named) - set(by_name):
         sys.exit(f"no section {', '.join(sorted(unknown))}; there are: {', '.join(by_name)}")
-    today = datetime.now(UTC).date()
-    print(f"python benchmarks/speed.py {' '.join(sys.argv[1:])}".rstrip(), f"   # {today}, one core of {processor()}")
+    command = " ".join(["python benchmarks/speed_arrays.py", *sys.argv[1:]])
+    print(f"{command}    # {datetime.now(UTC).date()}, one core of {processor()}")
     print(f"{'least time, ms':<70}{'ours':>9}{'plain':>10}{'ratio':>8}{'wanted':>8}")
     short = []
     for name in named:
