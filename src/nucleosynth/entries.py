@@ -139,4 +139,10 @@ METRICS = (
         "haematoxylin inside each nucleus against the ring around it: do image and label agree?",
         "Ruifrok and Johnston, Anal Quant Cytol Histol 2001",
     ),
+    Entry(
+        "consistency",
+        "metrics.consistency:consistency",
+        "what another segmenter sees in synthetic images against their labels, beside held-out real tiles",
+        "Graham et al., HoVer-Net, Medical Image Analysis 2019",
+    ),
 )

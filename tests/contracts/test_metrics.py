@@ -49,6 +49,10 @@ EXAMPLES: dict[str, tuple[tuple[Any, ...], tuple[Any, ...]]] = {
     "conic": ((IMAGES, ["a", "b"]), (NO_IMAGE, ["a", "b"])),
     "micro": ((IMAGES, ["a", "b"]), (NO_IMAGE, ["a", "b"])),
     "separation": ((TRUE, TYPES[0]), (EMPTY, TYPES[1])),
+    "consistency": (
+        ([(LABELS[0], LABELS[1])], [(LABELS[1], LABELS[1])], ["a", "b"]),
+        ([(Label(EMPTY, TYPES[1], 0.25),) * 2], [], ["a", "b"]),
+    ),
     "shapes": ((LABELS, LABELS[1:], ["a", "b"]), ([Label(EMPTY, TYPES[1], 0.25)] * 2, [], ["a", "b"])),
     "counts": (
         (1 + np.eye(4, 2, dtype=int), np.ones((1, 2), int), ["a", "b"]),
