@@ -8,8 +8,11 @@ from rich.console import Console
 from rich.table import Table
 
 from nucleosynth import catalog
+from nucleosynth.config import Settings
 from nucleosynth.config import preset as preset_of
 from nucleosynth.errors import UserError
+from nucleosynth.methods.released import RELEASED
+from nucleosynth.progress import count_of
 from nucleosynth.run import Run, write_whole
 from nucleosynth.verbs.fit import method_named
 from nucleosynth.verbs.options import Method
@@ -30,7 +33,8 @@ def cost(
 
     Returns what is written as JSON: stages [{name, parameters, gflop_per_evaluation (one plain pass), gflop_once
     (what is computed once a sample), gflop_cached (a pass after that), evaluations}] and gflop_per_pair, as sampled
-    by default.
+    by default; and released: what the recipe as released costs at 256^2 {recipe, size, evaluations, gflop_per_pair},
+    from published numbers, or None where none are published.
 
     Args:
         method: a method (names are in `nucleosynth list`), or a run folder, whose settings and classes then count.
@@ -55,18 +59,24 @@ def cost(
         classes = kind.published_classes if classes is None else classes
     size = settings.tile if size is None else size
     _check_size(size, settings.stride)
-    stages = kind.cost(settings, size, classes)
-    found = {
+    found = counted(kind, settings, size, classes)
+    if json:
+        write_whole(json, dumps(found, indent=1))
+    _print(found)
+    return found
+
+
+def counted(kind: Any, settings: Settings, size: int, classes: int) -> dict[str, Any]:
+    """What `cost` returns, of a method (methods.method.Method) in some settings."""
+    stages, released = kind.cost(settings, size, classes), RELEASED.get(kind.name)
+    return {
         "method": kind.name,
         "size": size,
         "classes": classes,
         "stages": [stage.model_dump() for stage in stages],
         "gflop_per_pair": sum(stage.gflop for stage in stages),
+        "released": released and released.told(),
     }
-    if json:
-        write_whole(json, dumps(found, indent=1))
-    _print(found)
-    return found
 
 
 def _check_size(size: int, stride: int) -> None:
@@ -93,6 +103,11 @@ def _print(found: dict[str, Any]) -> None:
     console = Console(highlight=False)
     console.print(table)
     console.print(f"a pair of {found['size']}^2, {found['classes']} classes: {_flop(found['gflop_per_pair'])}")
+    if released := found["released"]:
+        of_a_pair = f"{_flop(released['gflop_per_pair'])} in {count_of(released['evaluations'], 'evaluation')}"
+        console.print(
+            f"as released, a pair of {released['size']}^2: {of_a_pair} ({released['recipe']})", soft_wrap=True
+        )
 
 
 def _flop(gflop: float) -> str:
