@@ -249,9 +249,10 @@ class Condition:
 
     size: (h w) in px at `mpp`; known: (h w) bool, True where a pixel of the given image or label is to be kept;
     begin: an image that is painted over, where `image` is one that is kept; methods that start from noise ignore it;
-    counts: nuclei wanted of each class (C,), or (C + 1,) where the last are those of unknown type; name, source and
-    licence: where it comes from ("" when it is made up, joined by "; " where there are several); operations: what was
-    done to it since.
+    counts: nuclei wanted of each class (C,), or (C + 1,) where the last are those of unknown type; proportions: their
+    shares of the tile's area, 0..1; reference: an image of any size at `mpp`, of the wanted stain and style; name,
+    source and licence: where it comes from ("" when it is made up, joined by "; " where there are several);
+    operations: what was done to it since.
     """
 
     size: tuple[int, int]
@@ -267,6 +268,8 @@ class Condition:
     known: NDArray[np.bool_] | None = None
     caption: str | None = None
     counts: NDArray[np.int64] | None = None
+    proportions: NDArray[np.float64] | None = None
+    reference: Image | None = None
     name: str = ""
     source: str = ""
     licence: str = ""
@@ -300,7 +303,17 @@ class Condition:
                 got=str(self.counts.tolist()),
                 where=where,
             )
-        for image in (self.image, self.begin):
+        shares = self.proportions
+        if shares is not None and (
+            shares.shape not in ((number,), (number + 1,)) or shares.min(initial=0) < 0 or shares.sum() > 1 + 1e-6
+        ):
+            raise UserError(
+                "proportions do not fit the classes",
+                expected=f"{number} shares of the area, one more where the last is of unknown type, 1 at most in sum",
+                got=str(shares.tolist()),
+                where=where,
+            )
+        for image in (self.image, self.begin, self.reference):
             if image is not None:
                 _check_image(image, where)
         if (self.instances is None) != (self.classes is None):
@@ -316,7 +329,10 @@ class Condition:
 
     def given(self) -> frozenset[str]:
         """The names of the fields that ask for something (size, mpp, names and what to begin from apart)."""
-        names = ("tissue", "stain", "points", "instances", "image", "known", "caption", "counts")
+        names = (
+            *("tissue", "stain", "points", "instances", "image", "known"),
+            *("caption", "counts", "proportions", "reference"),
+        )
         return frozenset(name for name in names if getattr(self, name) is not None)
 
 

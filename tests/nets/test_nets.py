@@ -7,11 +7,14 @@ from torch.nn import functional
 
 from nucleosynth.nets import blocks
 from nucleosynth.nets.blocks import Conv2d, ResidualBlock, SelfAttention, matrices
+from nucleosynth.nets.conditioning import ConditionShape, Given
 from nucleosynth.nets.count import gflop, parameters
 from nucleosynth.nets.joint import JointNet
-from nucleosynth.nets.unet import Given, UNet, UNetSettings
+from nucleosynth.nets.text import TextShape
+from nucleosynth.nets.unet import UNet, UNetSettings
 
 SMALL = UNetSettings(widths=(16, 32), blocks=(1, 2), attention=(False, True), embedding=32)
+STATE = {"image": 3, "label": 4}
 
 
 @pytest.mark.parametrize(("kernel", "stride"), [(1, 1), (3, 1), (3, 2)])
@@ -50,44 +53,108 @@ def lively(net: nn.Module) -> nn.Module:
     return net.eval()
 
 
+def joint(ends: bool = False) -> nn.Module:
+    """A network over a small state, told two maps, three numbers and tokens of five channels."""
+    return lively(JointNet(SMALL, STATE, ConditionShape(2, 3, 2, TextShape(5, 6)), ends))
+
+
+def drawn_state(side: int = 16) -> dict[str, torch.Tensor]:
+    return {name: torch.randn(2, width, side, side) for name, width in STATE.items()}
+
+
+def everything(side: int = 16) -> Given:
+    """A condition that tells all there is."""
+    return Given(
+        maps=torch.rand(2, 2, side, side),
+        amounts=torch.rand(2, 3),
+        known=torch.zeros(2, 2, side, side),
+        text=torch.randn(2, 6, 5),
+        mask=torch.arange(6) < torch.tensor([[3], [6]]),
+        reference=torch.randn(2, 3, 8, 8),
+        told=torch.ones(2, 2),
+    )
+
+
 def test_features_of_the_condition_are_computed_once() -> None:
-    net = lively(JointNet(SMALL, {"image": 3, "label": 4}, 2, 3))
-    state = {"image": torch.randn(2, 3, 16, 16), "label": torch.randn(2, 4, 16, 16)}
-    t, given = torch.rand(2, 2), Given(torch.rand(2, 2, 16, 16), torch.rand(2, 3))
+    net, state, t, given = joint(), drawn_state(), torch.rand(2, 2), everything()
+    changes = {
+        **{name: 0 * getattr(given, name) for name in ("maps", "amounts", "text", "reference")},
+        "mask": given.mask.roll(1, 1),
+    }
+    silenced = [given.told * torch.tensor([side, 1 - side]) for side in (0.0, 1.0)]
     with torch.no_grad():
-        plain = net(state, t, given)
-        cached = net(state, t, net.encode(given))
-        others = [net(state, t, given._replace(**{name: 0 * getattr(given, name)})) for name in given._fields]
+        plain, cached = net(state, t, given), net(state, t, net.encode(given))
+        others = [net(state, t, given._replace(**{name: value})) for name, value in changes.items()]
+        others += [net(state, t, given._replace(told=told)) for told in silenced]
     for name in state:
         torch.testing.assert_close(cached[name], plain[name])
         assert not any(torch.allclose(other[name], plain[name]) for other in others)
 
 
+def test_what_is_not_told_is_not_heard() -> None:
+    """Of a caption or a reference that is not given nothing gets through, nor of tokens behind the mask."""
+    net, state, t = joint(), drawn_state(), torch.rand(2, 2)
+    given = everything()._replace(told=torch.zeros(2, 2))
+    behind = everything()
+    padded = torch.where(behind.mask[..., None], behind.text, 7.0)
+    with torch.no_grad():
+        first = net(state, t, given)
+        again = net(state, t, given._replace(text=given.text + 1, reference=given.reference - 1))
+        masked = [net(state, t, behind._replace(text=text)) for text in (behind.text, padded)]
+    for name in state:
+        torch.testing.assert_close(again[name], first[name])
+        torch.testing.assert_close(masked[0][name], masked[1][name])
+
+
 def test_a_known_side_passes_untouched() -> None:
-    net = lively(JointNet(SMALL, {"image": 3, "label": 4}, 2, 3))
-    state = {"image": torch.randn(2, 3, 16, 16), "label": torch.randn(2, 4, 16, 16)}
+    net, state = joint(), drawn_state()
     t = torch.tensor([[1.0, 0.5], [0.5, 0.5]])
     with torch.no_grad():
-        found = net(state, t, Given(torch.zeros(2, 2, 16, 16), torch.zeros(2, 3)))
+        found = net(state, t, everything())
     torch.testing.assert_close(found["image"][0], state["image"][0], rtol=0, atol=0)
     assert not torch.allclose(found["image"][1], state["image"][1])
     assert not torch.allclose(found["label"][0], state["label"][0])
 
 
-def test_each_clock_is_heard() -> None:
-    net = lively(UNet(SMALL, 3, 1, 1, 3, 2))
-    x, features = torch.randn(1, 3, 16, 16), net.encode(Given(torch.zeros(1, 1, 16, 16), torch.zeros(1, 1)))
+def test_known_pixels_pass_untouched_and_are_at_clock_one() -> None:
+    """All pixels of a side known one by one is the side known as a whole, but for what the clocks' vector says."""
+    net, state, given = joint(), drawn_state(), everything()
+    known = given.known.clone()
+    known[0, 0, :, :5] = 1
     with torch.no_grad():
-        first = net(x, torch.tensor([[0.3, 0.3]]), features)
-        assert not torch.allclose(net(x, torch.tensor([[0.3, 0.6]]), features), first)
-        assert not torch.allclose(net(x, torch.tensor([[0.6, 0.3]]), features), first)
+        found = net(state, torch.full((2, 2), 0.5), given._replace(known=known))
+        free = net(state, torch.full((2, 2), 0.5), given)
+    torch.testing.assert_close(found["image"][0, :, :, :5], state["image"][0, :, :, :5], rtol=0, atol=0)
+    assert not torch.allclose(found["image"][0, :, :, 5:], state["image"][0, :, :, 5:])
+    assert not torch.allclose(found["label"][0], free["label"][0])
+    torch.testing.assert_close(found["label"][1], free["label"][1])
+
+
+def test_each_clock_is_heard() -> None:
+    net, state, given = joint(), drawn_state(), everything()
+    with torch.no_grad():
+        features = net.encode(given)  # type: ignore[operator]
+        first, *others = (net(state, torch.tensor([t, t]), features) for t in ([0.3, 0.3], [0.3, 0.6], [0.6, 0.3]))
+    for other in others:
+        assert not torch.allclose(other["image"], first["image"])
+
+
+def test_a_student_begins_as_its_teacher_and_hears_where_a_step_ends() -> None:
+    student, state, t, given = joint(ends=True), drawn_state(), torch.rand(2, 2), everything()
+    with torch.no_grad():
+        plain = student(state, t, given)
+        told = [student(state, t, given, torch.full((2, 2), end)) for end in (0.5, 1.0)]
+        for name in state:
+            torch.testing.assert_close(told[0][name], plain[name])
+        nn.init.normal_(student.ends.layers[-1].weight)  # type: ignore[union-attr,index]
+        heard = [student(state, t, given, torch.full((2, 2), end)) for end in (0.5, 1.0)]
+    assert not torch.allclose(heard[0]["image"], heard[1]["image"])
 
 
 def test_any_multiple_of_its_stride_goes_in() -> None:
-    net = UNet(SMALL, 3, 1, 1, 2, 2)
+    net = UNet(SMALL, 3, 2)
     assert net.stride == 4
-    features = net.encode(Given(torch.rand(1, 1, 20, 12), torch.rand(1, 1)))
-    assert net(torch.randn(1, 3, 20, 12), torch.rand(1, 2), features).shape == (1, 2, 20, 12)
+    assert net(torch.randn(1, 3, 20, 12), torch.zeros(1, 16, 10, 6), torch.rand(1, 32)).shape == (1, 2, 20, 12)
 
 
 def test_counting() -> None:

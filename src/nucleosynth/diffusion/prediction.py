@@ -5,6 +5,7 @@ A state is a dict of channel groups (image, label ...), each with its own proces
 group in the state's order, to the clean state it expects. Conditions are bound beforehand; guidance wraps the denoiser.
 """
 
+import math
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Literal
@@ -66,15 +67,22 @@ def learned_range(raw: Tensor, process: Chain, t: Tensor, s: Tensor) -> Tensor:
     return least + (raw.float() + 1) / 2 * (most - least)
 
 
-def guided(conditional: Denoise, null: Denoise, scale: float) -> Denoise:
+def guided(
+    conditional: Denoise, null: Denoise, scale: float, interval: tuple[float, float] = (-math.inf, math.inf)
+) -> Denoise:
     """Classifier-free guidance: x0 = null + scale (conditional - null) (Ho and Salimans, 2022, Eq. 6, on x0).
 
     On x0 it equals guidance on the noise or the velocity: each is the same affine function of x0 in both passes.
+    interval: clocks, from and to, between which there is guidance, by the least clock of a state; outside, one pass is
+    enough (Kynkaanniemi et al., "Applying guidance in a limited interval", NeurIPS 2024).
     """
 
     def denoise(state: State, t: Tensor) -> Prediction:
-        given, free = conditional(state, t).x0, null(state, t).x0
-        return Prediction({name: free[name] + scale * (given[name] - free[name]) for name in given})
+        given = conditional(state, t)
+        if scale == 1 or not interval[0] <= float(t.min()) <= interval[1]:
+            return given
+        free = null(state, t).x0
+        return Prediction({name: free[name] + scale * (given.x0[name] - free[name]) for name in given.x0})
 
     return denoise
 

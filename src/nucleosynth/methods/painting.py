@@ -8,10 +8,11 @@ from torch import Tensor
 from nucleosynth.conditions.edges import label_channels, label_width
 from nucleosynth.conditions.slots import Slots
 from nucleosynth.data.crops import Crops
+from nucleosynth.data.crops import network_image as network_image
 from nucleosynth.data.tiles import resize_label
 from nucleosynth.errors import UserError
 from nucleosynth.methods.batches import Group, own_size, padded
-from nucleosynth.sample import Classes, Condition, Image, Instances
+from nucleosynth.sample import Classes, Condition, Instances
 
 Batch = tuple[NDArray[np.float32], NDArray[np.float32]]
 
@@ -52,11 +53,6 @@ def label_of(condition: Condition) -> tuple[Instances, Classes]:
             mend="give labels (--labels DATA), or none at all for labels of the training tiles",
         )
     return condition.instances, condition.classes
-
-
-def network_image(image: Image) -> NDArray[np.float32]:
-    """(h w 3) uint8 -> (3 h w) in [-1, 1]."""
-    return image.transpose(2, 0, 1).astype(np.float32) / np.float32(127.5) - 1
 
 
 def rgb(images: Tensor) -> NDArray[np.uint8]:

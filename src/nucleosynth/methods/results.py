@@ -1,12 +1,19 @@
-"""From what a network made to a Sample: given sides stay as they are, made ones come to the condition's size."""
+"""From what a network made to a Sample: what is given stays as it is, what is made comes to the condition's size."""
 
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from nucleosynth.data.tiles import resize_image, resize_label
+from nucleosynth.instances.joining import completed
 from nucleosynth.methods.batches import Slot
 from nucleosynth.methods.facts import Facts
 from nucleosynth.methods.provenance import Origin
-from nucleosynth.sample import Classes, Image, Instances, Sample
+from nucleosynth.sample import Classes, Condition, Image, Instances, Sample
+
+SMALLEST = 4
+"""A part of a nucleus of less than this, beside what is known of a label, is left out, px."""
 
 
 class Maker(Protocol):
@@ -33,18 +40,23 @@ def sample_of(
 
     image (h w 3), instances (h w) with their classes: what was made, of the condition's size or at the method's
     resolution; whatever the condition gives itself is taken from there. A tile whose image was given stays its
-    source's, under its licence; any other is the generator's, under the licences of both.
+    source's, under its licence; any other is the generator's, under the licences of both. Of a side that is known in
+    part, that part is kept to the pixel.
     """
-    condition = slot.condition
-    if condition.instances is not None and condition.classes is not None:
-        instances, classes = condition.instances, condition.classes
-    elif instances.shape != condition.size:
+    condition, image = slot.condition, resize_image(image, slot.condition.size)
+    if instances.shape != condition.size:
         instances, classes = resize_label(instances, classes, condition.size)
-    given = condition.image is not None
+    given = condition.image is not None and condition.known is None
+    if condition.image is not None:
+        image = condition.image if given else np.where(_pixels(condition)[..., None], condition.image, image)
+    if condition.instances is not None and condition.classes is not None:
+        label = condition.instances, condition.classes
+        made = instances, classes
+        instances, classes = label if condition.known is None else completed(_pixels(condition), label, made, SMALLEST)
     begun = condition.begin is not None and "begin" in maker.takes
     return Sample(
         sample_id=condition.name or f"{maker.name}_{seed}_{slot.k:06d}",
-        image=condition.image if condition.image is not None else resize_image(image, condition.size),
+        image=image,
         instances=instances,
         classes=classes,
         class_names=maker.class_names,
@@ -58,3 +70,9 @@ def sample_of(
         points=condition.points,
         provenance=maker.origin.of_sample(seed, slot.k, condition, begun),
     )
+
+
+def _pixels(condition: Condition) -> NDArray[np.bool_]:
+    """Where the given sides are known."""
+    assert condition.known is not None, "the condition says what is known"
+    return condition.known

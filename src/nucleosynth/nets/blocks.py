@@ -38,14 +38,20 @@ def matrices(module: nn.Module) -> list[nn.Parameter]:
 
 
 class ClockEmbedding(nn.Module):
-    """Clocks t (b g) in 0..1 -> a vector (b width): sinusoids of each clock, then two layers, the last one linear."""
+    """Clocks t (b g) in 0..1 -> a vector (b width): sinusoids of each clock, then two layers, the last one linear.
+
+    silent: it starts at zero.
+    """
 
     frequencies: Tensor
 
-    def __init__(self, groups: int, width: int, waves: int = 32) -> None:
+    def __init__(self, groups: int, width: int, waves: int = 32, silent: bool = False) -> None:
         super().__init__()
         self.register_buffer("frequencies", math.tau * torch.logspace(-1, 2, waves, base=4.0), persistent=False)
         self.layers = nn.Sequential(nn.Linear(2 * groups * waves, width), nn.SiLU(), nn.Linear(width, width))
+        if silent:
+            for parameter in self.layers[-1].parameters():
+                nn.init.zeros_(parameter)
 
     def forward(self, t: Tensor) -> Tensor:
         """(b g) -> (b width)."""
@@ -55,7 +61,7 @@ class ClockEmbedding(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """ADM's block (Dhariwal and Nichol, 2021): twice norm, SiLU, conv; the clocks scale and shift the second norm.
+    """ADM's block (Dhariwal and Nichol, 2021): twice norm, SiLU, conv; a vector scales and shifts the second norm.
 
     The last convolution starts at zero, so that a new block is the identity.
     """
@@ -69,10 +75,10 @@ class ResidualBlock(nn.Module):
         self.conv2 = zero(Conv2d(width, width))
         self.skip = Conv2d(width_in, width, 1) if width_in != width else nn.Identity()
 
-    def forward(self, x: Tensor, clocks: Tensor) -> Tensor:
-        """x (b c h w), clocks (b embedding) -> (b width h w)."""
+    def forward(self, x: Tensor, steer: Tensor) -> Tensor:
+        """x (b c h w), steer (b embedding) -> (b width h w)."""
         hidden = self.conv1(functional.silu(self.norm1(x)))
-        scale, shift = self.modulation(clocks)[..., None, None].chunk(2, dim=1)
+        scale, shift = self.modulation(steer)[..., None, None].chunk(2, dim=1)
         hidden = self.conv2(functional.silu(torch.addcmul(shift, self.norm2(hidden), 1 + scale)))
         return hidden + self.skip(x)  # type: ignore[no-any-return]
 

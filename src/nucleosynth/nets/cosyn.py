@@ -16,6 +16,7 @@ from nucleosynth.nets.attention import CrossAttention, Perceiver, Transformer
 from nucleosynth.nets.blocks import ClockEmbedding, Conv2d, matrices, zero
 from nucleosynth.nets.imagen import ImagenSettings, ImagenUNet
 from nucleosynth.nets.points import EMBEDDED, PointEncoder, PointsSettings, embedded
+from nucleosynth.nets.text import TextShape as TextShape
 
 CLOCK_TOKENS = 2
 """Tokens of the context that tell the clock."""
@@ -41,17 +42,6 @@ class CoSynNetSettings(ImagenSettings):
     def stride(self) -> int:
         """Sides of a tile are multiples of it."""
         return int(self.patch * 2**self.halvings)
-
-
-class TextShape(NamedTuple):
-    """What comes of a text encoder: tokens of `width` channels, at most `length` of them.
-
-    words: for an encoder that is trained with the network, the module that makes them of ids (b n).
-    """
-
-    width: int
-    length: int
-    words: nn.Module | None = None
 
 
 class Given(NamedTuple):

@@ -1,18 +1,15 @@
-"""A U-Net on unshuffled pixels, told the clocks of several channel groups.
+"""A U-Net on unshuffled pixels, steered by a vector and by a map that is added to its stem.
 
 Pixel-unshuffle first, so that most of the work is done at a fraction of the tile's size; convolutions at high,
-attention at low resolution. What the condition alone decides is computed once (`encode`): a map is added to the stem, a
-vector to the embedding of the clocks.
+attention at low resolution.
 """
-
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from nucleosynth.config import Settings
-from nucleosynth.nets.blocks import ClockEmbedding, Conv2d, ResidualBlock, SelfAttention, matrices, zero
+from nucleosynth.nets.blocks import Conv2d, ResidualBlock, SelfAttention, matrices, zero
 
 
 class UNetSettings(Settings):
@@ -27,7 +24,7 @@ class UNetSettings(Settings):
     attention: tuple[bool, ...] = (False, False, True)
     """Whether a level attends after each of its blocks."""
     embedding: int = 256
-    """Width of the clocks' embedding."""
+    """Width of the vector that steers the blocks."""
 
     @property
     def stride(self) -> int:
@@ -35,37 +32,14 @@ class UNetSettings(Settings):
         return self.patch << (len(self.widths) - 1)
 
 
-class Given(NamedTuple):
-    """A condition: maps (b c h w), and amounts (b a) that hold for the whole tile."""
-
-    maps: Tensor
-    amounts: Tensor
-
-
-class Features(NamedTuple):
-    """What a network makes of a condition, once a sample."""
-
-    stem: Tensor
-    embedding: Tensor
-
-
 class UNet(nn.Module):
-    """(b c_in h w), clocks (b g), features of the condition -> (b c_out h w); h and w are multiples of `stride`."""
+    """(b c_in h w), stem (b width h/patch w/patch), vector (b embedding) -> (b c_out h w); sides: see `stride`."""
 
-    def __init__(
-        self, settings: UNetSettings, channels_in: int, maps: int, amounts: int, channels_out: int, groups: int
-    ) -> None:
+    def __init__(self, settings: UNetSettings, channels_in: int, channels_out: int) -> None:
         super().__init__()
-        area = settings.patch**2
-        widths = settings.widths
-        self.patch = settings.patch
-        self.stride = settings.stride
-        self.clocks = ClockEmbedding(groups, settings.embedding)
+        area, widths = settings.patch**2, settings.widths
+        self.patch, self.stride = settings.patch, settings.stride
         self.stem = Conv2d(area * channels_in, widths[0])
-        self.maps = Conv2d(area * maps, widths[0], bias=False)
-        self.amounts = nn.Sequential(
-            nn.Linear(amounts, settings.embedding), nn.SiLU(), nn.Linear(settings.embedding, settings.embedding)
-        )
         self.down, self.shrink = nn.ModuleList(), nn.ModuleList()
         self.up, self.grow = nn.ModuleList(), nn.ModuleList()
         for level, width in enumerate(widths):
@@ -82,20 +56,16 @@ class UNet(nn.Module):
         """The matrices between stem and head."""
         return [weight for part in (self.down, self.shrink, self.up, self.grow) for weight in matrices(part)]
 
-    def encode(self, given: Given) -> Features:
-        """Features of the condition, which no clock changes."""
-        return Features(self.maps(functional.pixel_unshuffle(given.maps, self.patch)), self.amounts(given.amounts))
-
-    def forward(self, x: Tensor, t: Tensor, features: Features) -> Tensor:
+    def forward(self, x: Tensor, stem: Tensor, vector: Tensor) -> Tensor:
         """One evaluation."""
-        clocks = functional.silu(self.clocks(t) + features.embedding)
-        hidden = self.stem(functional.pixel_unshuffle(x, self.patch)) + features.stem
+        steer = functional.silu(vector)
+        hidden = self.stem(functional.pixel_unshuffle(x, self.patch)) + stem
         kept: list[list[Tensor]] = []
         for shrink, level in zip(self.shrink, self.down, strict=True):
-            kept.append(level(shrink(hidden), clocks, None))
+            kept.append(level(shrink(hidden), steer, None))
             hidden = kept[-1][-1]
         for index in reversed(range(len(self.up))):
-            hidden = self.up[index](hidden, clocks, kept[index])[-1]
+            hidden = self.up[index](hidden, steer, kept[index])[-1]
             if index:
                 hidden = self.grow[index](functional.interpolate(hidden, scale_factor=2.0, mode="nearest"))
         return functional.pixel_shuffle(self.head(functional.silu(self.norm(hidden))), self.patch)
@@ -109,11 +79,11 @@ class _Level(nn.Module):
         self.blocks = nn.ModuleList(ResidualBlock(width_in, width, embedding) for width_in in widths_in)
         self.attention = nn.ModuleList(SelfAttention(width) if attends else nn.Identity() for _ in widths_in)
 
-    def forward(self, x: Tensor, clocks: Tensor, skips: list[Tensor] | None) -> list[Tensor]:
+    def forward(self, x: Tensor, steer: Tensor, skips: list[Tensor] | None) -> list[Tensor]:
         """The map after each block; on the way up, each block also gets the map that the way down left there."""
         maps = []
         for index, (block, attention) in enumerate(zip(self.blocks, self.attention, strict=True)):
             joined = x if skips is None else torch.cat([x, skips[-1 - index]], dim=1)
-            x = attention(block(joined, clocks))
+            x = attention(block(joined, steer))
             maps.append(x)
         return maps

@@ -1,6 +1,7 @@
-"""The flow over image and label as a stage: one network, its clocks, its velocity loss."""
+"""The flow over image and label as a stage: one network, what it is told, its clocks, its velocity loss."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import torch
 from lightning_fabric import Fabric
@@ -11,19 +12,34 @@ from nucleosynth.conditions.coding import LabelCoding
 from nucleosynth.data.crops import CodedBatch, Colours
 from nucleosynth.diffusion.flow import draw_clocks, noised, velocity_weight
 from nucleosynth.diffusion.losses import weighted_error
+from nucleosynth.diffusion.prediction import State
+from nucleosynth.nets.conditioning import ConditionShape, Given
 from nucleosynth.nets.joint import JointNet
-from nucleosynth.nets.unet import Given, UNetSettings
+from nucleosynth.nets.text import TextShape
+from nucleosynth.nets.unet import UNetSettings
 from nucleosynth.stages.training import AveragedStage, TrainingSettings
 from nucleosynth.training.checkpoint import Moment
 
+GROUPS = ("image", "label")
+
 
 class FlowTraining(TrainingSettings):
-    """How the flow is trained."""
+    """How the flow is trained; shares are of the crops."""
 
-    points: float = Field(0.3, ge=0, le=1)
-    """Share of the crops whose points are given."""
-    counts: float = Field(0.6, ge=0, le=1)
-    """Share of the crops whose number of nuclei of each class is given."""
+    points: float = Field(0.35, ge=0, le=1)
+    """Share that is told the points."""
+    counts: float = Field(0.7, ge=0, le=1)
+    """Share that is told the number of nuclei of each class."""
+    proportions: float = Field(0.7, ge=0, le=1)
+    """Share that is told how much of the tile each class covers."""
+    tissue: float = Field(0.8, ge=0, le=1)
+    """Share that is told the tissue, where there are several."""
+    caption: float = Field(0.25, ge=0, le=1)
+    """Share that is told the caption."""
+    reference: float = Field(0.25, ge=0, le=1)
+    """Share that is shown another window of the same source."""
+    inpainting: float = Field(0.15, ge=0, le=1)
+    """Share of which image, label or both are known but for a hole."""
     label_weight: float = Field(2.0, ge=0)
     """Weight of the label's loss against the image's."""
     clock_mean: float = -0.6
@@ -43,56 +59,148 @@ class FlowTraining(TrainingSettings):
     """Shares of the clocks' combinations (diffusion.flow.draw_clocks), first = image, second = label."""
 
 
-def build(settings: UNetSettings, coding: LabelCoding) -> JointNet:
-    """The network over image (3) and label (the coding's channels), told of points and counts; untrained."""
-    width = coding.class_channels + 2
-    return JointNet(settings, {"image": 3, "label": coding.channels}, maps=width, amounts=width)
+class Told(NamedTuple):
+    """What could be told of each tile, with a flag (b,) of 1 or 0 each that says whether it is.
 
-
-def condition(points: Tensor, pointed: Tensor, amounts: Tensor, counted: Tensor) -> Given:
-    """Splats (b c h w) and amounts (b c), each with a channel that says whether they are to be followed.
-
-    pointed, counted: (b,), 1 or 0.
+    points: (b c h w) splats; counts, proportions: (b c) amounts; tissue: (b c), one of them 1; text: values and mask of
+    tokens; reference: (b 3 h w) standardised; known: (b 2 h w), 1 where image, label are known.
     """
-    flag, counted = pointed.view(-1, 1, 1, 1).expand(-1, 1, *points.shape[2:]), counted.view(-1, 1)
-    return Given(torch.cat([points * flag, flag], dim=1), torch.cat([amounts * counted, counted], dim=1))
+
+    points: tuple[Tensor, Tensor]
+    counts: tuple[Tensor, Tensor]
+    proportions: tuple[Tensor, Tensor]
+    tissue: tuple[Tensor, Tensor]
+    text: tuple[Tensor, Tensor, Tensor]
+    reference: tuple[Tensor, Tensor]
+    known: Tensor
+
+    def given(self, device: torch.device) -> Given:
+        """As the network takes it: what is not told is 0, and a number beside it says so."""
+        maps, pointed = self.points
+        flag = pointed.view(-1, 1, 1, 1)
+        amounts = [part for values, told in (self.counts, self.proportions) for part in _flagged(values, told)]
+        parts = Given(
+            torch.cat([maps * flag, flag.expand(-1, 1, *maps.shape[2:])], dim=1),
+            torch.cat([*amounts, self.tissue[0] * self.tissue[1][:, None]], dim=1),
+            self.known,
+            *self.text[:2],
+            self.reference[0],
+            torch.stack([self.text[2], self.reference[1]], dim=1),
+        )
+        return Given(*(part.to(device) for part in parts))
+
+
+def _flagged(values: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
+    return values * told[:, None], told[:, None]
+
+
+class JointSizes(NamedTuple):
+    """What data and settings decide of the network; label: its channels; classes, tissues: those told apart."""
+
+    label: int
+    classes: int
+    tissues: int
+    text: TextShape
+
+    @classmethod
+    def of(cls, coding: LabelCoding, tissues: int, text: TextShape) -> "JointSizes":
+        """Of the label's coding."""
+        return cls(coding.channels, len(coding.told_apart), tissues, text)
+
+    @property
+    def groups(self) -> dict[str, int]:
+        """Channels of the state."""
+        return dict(zip(GROUPS, (3, self.label), strict=True))
+
+
+def build(network: UNetSettings, sizes: JointSizes, ends: bool = False) -> JointNet:
+    """The network, untrained."""
+    points = 1 + sizes.classes + 1
+    amounts = 2 * (1 + sizes.classes + 1) + sizes.tissues
+    return JointNet(network, sizes.groups, ConditionShape(points, amounts, len(GROUPS), sizes.text), ends)
+
+
+class FlowBatch(NamedTuple):
+    """Crops, and the tokens of their captions (encoders.text.Tokens)."""
+
+    crops: CodedBatch
+    text: Tensor
+    mask: Tensor
+
+
+class Drawn(NamedTuple):
+    """Training tiles with their clocks: the clean state, clocks (b g), the condition, where each channel is learned."""
+
+    x0: State
+    t: Tensor
+    given: Given
+    learned: State
 
 
 class JointStage(AveragedStage[JointNet]):
     """The one stage: the network of the flow, in training."""
 
     def __init__(
-        self, name: str, network: UNetSettings, settings: FlowTraining, coding: LabelCoding, colours: Colours
+        self, name: str, network: UNetSettings, settings: FlowTraining, sizes: JointSizes, colours: Colours
     ) -> None:
-        self.settings, self.colours, net = settings, colours, build(network, coding)
+        self.settings, self.colours, net = settings, colours, build(network, sizes)
         super().__init__(name, net, net.hidden(), settings)
 
-    def step(self, fabric: Fabric, batch: CodedBatch, moment: Moment) -> dict[str, Tensor]:
+    def step(self, fabric: Fabric, batch: FlowBatch, moment: Moment) -> dict[str, Tensor]:
         """One step on the velocity loss of both groups."""
-        losses = self._losses(fabric, batch)
+        drawn = draw(batch, self.settings, self.colours, fabric.device)
+        noise = {name: torch.randn_like(part) for name, part in drawn.x0.items()}
+        x0_hat = self.wrapped(kept(drawn, noised(drawn.x0, noise, drawn.t)), drawn.t, drawn.given)
+        weights = dict(zip(drawn.x0, velocity_weight(drawn.t).unbind(1), strict=True))
+        losses = weighted_error(x0_hat, drawn.x0, weights, drawn.learned)
         self.descend(fabric, losses["image"] + self.settings.label_weight * losses["label"], moment)
         return losses
 
-    def _losses(self, fabric: Fabric, batch: CodedBatch) -> dict[str, Tensor]:
-        settings = self.settings
-        image, label, typed, points, amounts = (
-            torch.from_numpy(part).to(fabric.device)
-            for part in (batch.image, batch.label, batch.typed, batch.points, batch.amounts)
+
+def draw(batch: FlowBatch, settings: FlowTraining, colours: Colours, device: torch.device) -> Drawn:
+    """What a step learns on: clocks and what is told are drawn from torch's global generator."""
+    image, label, typed, hole, reference, points, counts, proportions, tissue = (
+        torch.from_numpy(getattr(batch.crops, name))
+        for name in (
+            "image",
+            "label",
+            "typed",
+            "hole",
+            "reference",
+            "points",
+            "counts",
+            "proportions",
+            "tissue",
         )
-        x0 = {"image": standardised(image, self.colours), "label": label}
-        noise = {name: torch.randn_like(part) for name, part in x0.items()}
-        t = draw_clocks(len(image), settings.mix, settings.clock_mean, settings.clock_spread, settings.clock_shift).to(
-            fabric.device
-        )
-        pointed, counted = (
-            (torch.rand(len(image), device=fabric.device) < share).float()
-            for share in (settings.points, settings.counts)
-        )
-        x0_hat = self.wrapped(noised(x0, noise, t), t, condition(points, pointed, amounts, counted))
-        known = torch.ones_like(label)
-        known[:, 1:-2] = typed
-        weights = dict(zip(x0, velocity_weight(t).unbind(1), strict=True))
-        return weighted_error(x0_hat, x0, weights, {"image": torch.ones_like(image), "label": known})
+    )
+    count = len(image)
+
+    def told(share: float) -> Tensor:
+        return (torch.rand(count) < share).float()
+
+    sides = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])[torch.randint(3, (count,))]
+    known = (1 - hole) * (sides * told(settings.inpainting)[:, None])[..., None, None]
+    given = Told(
+        (points, told(settings.points)),
+        (counts, told(settings.counts)),
+        (proportions, told(settings.proportions)),
+        (tissue, told(settings.tissue)),
+        (batch.text, batch.mask, told(settings.caption)),
+        (standardised(reference, colours), told(settings.reference)),
+        known,
+    ).given(device)
+    t = draw_clocks(count, settings.mix, settings.clock_mean, settings.clock_spread, settings.clock_shift)
+    typing = torch.ones_like(label)
+    typing[:, 1:-2] = typed
+    x0 = {"image": standardised(image, colours).to(device), "label": label.to(device)}
+    unknown = (1 - known).to(device).chunk(len(GROUPS), dim=1)
+    return Drawn(x0, t.to(device), given, {"image": unknown[0], "label": typing.to(device) * unknown[1]})
+
+
+def kept(drawn: Drawn, state: State) -> State:
+    """The state with what is known put back into it."""
+    sides = zip(state.items(), drawn.given.known.chunk(len(GROUPS), dim=1), strict=True)
+    return {name: torch.where(known > 0, drawn.x0[name], part) for (name, part), known in sides}
 
 
 def standardised(image: Tensor, colours: Colours) -> Tensor:

@@ -1,0 +1,120 @@
+"""What a run of JointFlow is decided by, its presets, and what it learns of its training tiles beside the weights."""
+
+from collections.abc import Sequence
+from typing import Literal, Self
+
+from pydantic import Field
+
+from nucleosynth.conditions.coding import CodingSettings
+from nucleosynth.config import Settings
+from nucleosynth.data.crops import CodedTiles, Colours, colours_of
+from nucleosynth.encoders import text as texts
+from nucleosynth.encoders.text import TextEncoder
+from nucleosynth.methods.facts import Facts, common
+from nucleosynth.methods.tiles import TileSettings
+from nucleosynth.nets.unet import UNetSettings
+from nucleosynth.sample import Sample
+from nucleosynth.seeds import generator_of
+from nucleosynth.stages.joint import FlowTraining
+
+CROPS = 2048
+"""Training crops whose counts and proportions are kept, to make pairs from nothing with."""
+
+
+class SamplingSettings(Settings):
+    """How pairs are sampled; a guided step is two evaluations."""
+
+    sampler: Literal["euler", "heun", "multistep"] = "multistep"
+    """See diffusion.samplers; a student jumps."""
+    steps: int = Field(16, ge=1)
+    """Steps for a pair, and for a label from an image: unguided."""
+    shift: float = Field(8.0, gt=0)
+    """Steps are smaller near the noise, where layout and colour are settled (diffusion.flow.shifted); 1 = even."""
+    history: float = Field(0.75, ge=0)
+    """Guidance of pairs against the last step's prediction (diffusion.prediction.history_guided); 0 = none."""
+    guided_steps: int = Field(8, ge=1)
+    """Steps for an image from a label: guided by the label's clock at 1 against 0."""
+    guidance: float = Field(1.5, ge=0)
+    """Scale of that guidance; 1 = none."""
+    interval: tuple[float, float] = (0.0, 1.0)
+    """Clocks of the image, from and to, between which there is guidance; a step outside is one evaluation."""
+
+
+class JointFlowSettings(TileSettings):
+    """Everything that a run of JointFlow is decided by."""
+
+    splat_px: float = Field(1.5, gt=0)
+    """Standard deviation of a point's Gaussian."""
+    text: str = "words"
+    """The encoder of captions (encoders.text)."""
+    coding: CodingSettings = CodingSettings()
+    network: UNetSettings = UNetSettings()
+    training: FlowTraining = FlowTraining()
+    sampling: SamplingSettings = SamplingSettings()
+
+    @property
+    def stride(self) -> int:
+        """The network's."""
+        return self.network.stride
+
+    def encoder(self) -> TextEncoder:
+        """The encoder of captions.
+
+        Raises:
+            UserError: an unknown name, or files that are not there.
+        """
+        return texts.load(self.text)
+
+    def check_files(self) -> None:
+        """Load the encoder once, so that files that are not there are told before any work."""
+        self.encoder()
+
+
+class JointFlowFacts(Facts):
+    """What a run of JointFlow learned of its training tiles."""
+
+    colours: Colours
+    """Mean and spread of the image channels."""
+    tissues: tuple[str, ...] = ()
+    """Tissues that are told apart; none where there is one."""
+    counts: tuple[tuple[int, ...], ...]
+    """Nuclei of each class, then of unknown type, in some training crops."""
+    proportions: tuple[tuple[float, ...], ...]
+    """Shares of the area that they cover, likewise."""
+    crop_tissues: tuple[str, ...]
+    """The tissue of each of these crops."""
+
+    @classmethod
+    def of_crops(cls, tiles: Sequence[Sample], coded: CodedTiles, seed: int) -> Self:
+        """The facts of some tiles, and of crops of them."""
+        generator, number = generator_of(seed), len(tiles[0].class_names)
+        crops = [coded.amounts(generator, number) for _ in range(CROPS)]
+        return cls(
+            **common(tiles),
+            colours=colours_of(tiles),
+            tissues=coded.tissues,
+            counts=tuple(tuple(amounts.counts.tolist()) for amounts, _ in crops),
+            proportions=tuple(tuple(amounts.proportions.round(5).tolist()) for amounts, _ in crops),
+            crop_tissues=tuple(tissue for _, tissue in crops),
+        )
+
+
+PRESETS = {
+    "tiny": JointFlowSettings(),
+    "small": JointFlowSettings(
+        tile=256,
+        mpp=0.25,
+        network=UNetSettings(
+            patch=4, widths=(128, 256, 320), blocks=(2, 2, 3), attention=(False, False, True), embedding=512
+        ),
+        training=FlowTraining(batch=64, learning_rate=1e-3, warmup=500, decay=0.3, ema=0.9995),
+    ),
+    "base": JointFlowSettings(
+        tile=256,
+        mpp=0.25,
+        network=UNetSettings(
+            patch=4, widths=(224, 384, 512), blocks=(3, 3, 4), attention=(False, True, True), embedding=768
+        ),
+        training=FlowTraining(batch=128, learning_rate=7e-4, warmup=1000, decay=0.3, ema=0.9998),
+    ),
+}
