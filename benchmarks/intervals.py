@@ -1,6 +1,6 @@
 """How often an interval of 95 % holds what it is of: the score's mean over new samples of as many images.
 
-    python benchmarks/coverage.py [REPLICATES [MEASURE ...]]
+    python benchmarks/intervals.py [REPLICATES [MEASURE ...]]
 
 Populations are known: Gaussian features, their softmax as probabilities, Dirichlet proportions. For each score and
 distance of the populations (0: the same one): the share of intervals that hold the mean of all replicates, and how wide
@@ -57,7 +57,7 @@ def _softmax(logits: Rows) -> Rows:
 
 def main(replicates: int = REPLICATES, *names: str) -> None:
     """Print a row for each score of the named measures, of all unless any is named."""
-    said = " ".join(["python benchmarks/coverage.py", str(replicates), *names])
+    said = " ".join(["python benchmarks/intervals.py", str(replicates), *names])
     print(f"{said}   # {datetime.now(UTC).date()}, {IMAGES} images a side, {FEATURES} features, 100 halves")
     print(f"{'held, width':<14}" + "".join(f"{f'shift {shift:g}':>16}" for shift in SHIFTS), flush=True)
     for name in names or MEASURES:
