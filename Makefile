@@ -26,6 +26,7 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 
 bench: $(READY)
+	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/speed_arrays.py
 	$(BIN)/python benchmarks/speed_conversion.py
 
