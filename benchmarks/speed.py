@@ -30,6 +30,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -124,7 +125,8 @@ def compiled(name: str, device: str, seconds: float) -> None:
 
     widest = max(size for size, _ in speed_compile.SHAPES)
     with run_of(name, widest, {"steps": 1}, device, "32-true") as (folder, _):
-        for line in speed_compile.table(folder, device, seconds):
+        loaded = partial(model_at, folder=str(folder), device=device, precision="32-true")
+        for line in speed_compile.table(loaded, seconds):
             print(line, flush=True)
 
 
@@ -206,16 +208,11 @@ def trained(
 
 def made(folder: str, size: int, batch: int, seconds: float, device: str, precision: str) -> dict[str, Any]:
     """What a run counts and measures for pairs of size^2 in batches."""
-    from nucleosynth.training.device import fabric_for
     from nucleosynth.verbs.cost import counted
 
+    model = model_at(size, folder, device, precision)
+    found = counted(type(model), model.settings, size, len(model.class_names))
     record = Run.open(folder).record
-    kind = catalog.load("method", record.method)
-    settings = type(kind.presets["tiny"]).model_validate(record.settings)
-    settings = config.resolve(settings, {"tile": size}, "--size")
-    found = counted(kind, settings, size, len(record.class_names))
-    record = record.model_copy(update={"settings": settings.model_dump(mode="json")})
-    model = kind.load(Run(Path(folder), record, resume=True), fabric_for(device, precision))
     least = least_batch(model, batch, seconds)
     peak = peak_mb(device_type(device))
     return {
@@ -229,6 +226,18 @@ def made(folder: str, size: int, batch: int, seconds: float, device: str, precis
         "peak_mb": peak,
         "released": found["released"],
     }
+
+
+def model_at(size: int, folder: str, device: str, precision: str) -> Any:
+    """The method of a run (methods.method.Method), as one whose tile is size^2."""
+    from nucleosynth.training.device import fabric_for
+
+    record = Run.open(folder).record
+    kind = catalog.load("method", record.method)
+    settings = type(kind.presets["tiny"]).model_validate(record.settings)
+    changed = config.resolve(settings, {"tile": size}, "--size").model_dump(mode="json")
+    run = Run(Path(folder), record.model_copy(update={"settings": changed}), resume=True)
+    return kind.load(run, fabric_for(device, precision))
 
 
 def least_batch(model: Any, batch: int, seconds: float) -> float:

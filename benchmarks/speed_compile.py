@@ -11,7 +11,6 @@ os.environ["TORCHINDUCTOR_FORCE_DISABLE_CACHES"] = "1"
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,9 +18,6 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
 from calls import Call, now, outermost
-from nucleosynth import catalog, config
-from nucleosynth.run import Run
-from nucleosynth.training.device import fabric_for
 
 SHAPES = ((64, 16), (256, 4))
 """Side of the pairs in px, and pairs a batch."""
@@ -32,12 +28,12 @@ FEWEST = 3
 HEADINGS = ("pairs", "memory", "precision", "eager, ms", "compiled, ms", "ratio", "compile, s")
 
 
-def table(folder: Path, device: str, seconds: float) -> Iterator[str]:
-    """The lines of the table, for a run."""
+def table(model_at: Callable[[int], Any], seconds: float) -> Iterator[str]:
+    """The lines of the table; model_at: a method (methods.method.Method) in 32-true whose tile has that side in px."""
     warnings.filterwarnings("ignore", "dynamo_pgo force disabled")
     yield line(HEADINGS)
     for size, batch in SHAPES:
-        call = evaluation(folder, size, batch, device)
+        call = evaluation(model_at(size), batch)
         for precision, tolerance in PRECISIONS.items():
             for name, memory in FORMATS.items():
                 call.module.to(memory_format=memory)  # type: ignore[call-overload]
@@ -49,14 +45,8 @@ def table(folder: Path, device: str, seconds: float) -> Iterator[str]:
                 yield line((f"{batch} of {size}^2", name, precision, *numbers))
 
 
-def evaluation(folder: Path, size: int, batch: int, device: str) -> Call:
-    """The call that takes most of the time as a run makes a batch of pairs of size^2."""
-    record = Run.open(folder).record
-    kind = catalog.load("method", record.method)
-    settings = type(kind.presets["tiny"]).model_validate(record.settings)
-    changed = config.resolve(settings, {"tile": size}, "SHAPES").model_dump(mode="json")
-    run = Run(folder, record.model_copy(update={"settings": changed}), resume=True)
-    model = kind.load(run, fabric_for(device, "32-true"))
+def evaluation(model: Any, batch: int) -> Call:
+    """The call that takes most of the time as a method makes a batch of pairs."""
     with outermost() as calls:
         list(model.generate(model.default_conditions(0), 0, count=batch, batch=batch))
     return max(calls.values(), key=lambda call: call.seconds)
