@@ -11,8 +11,8 @@ pairs of its default conditions, in two processes of its own, so that peaks are 
     s a pair     everything from drawing the condition to the sample: the least of several batches after a first one
     network      share of that time inside of networks, in one batch more; the rest is drawing, noise, reading labels
     peak MB      of the process that makes pairs; of the one that trains. On CUDA of what torch took of the device
-    s a step     of training at the preset's own tile and batch, each stage: the least after the first, waiting for the batch
-                 included; - where --seconds held but one
+    s a step     of training at the preset's own tile and batch, each stage, waiting for the batch included: the
+                 least after the first; - where --seconds held but one
     released     evaluations and GFLOP of a pair by the recipe as released, 256^2: counted, never run
 
 A run is loaded as one whose tile is --size, so that pairs of that size share a batch. A network after seconds of
