@@ -29,6 +29,7 @@ EXPECTED = {
     "subset": "--by",
     "captions": "--table",
     "fit": "--without",
+    "distil": "TEACHER",
     "generate": "--caption",
     "layouts fit": "--overwrite",
     "layouts sample": "LIBRARY",

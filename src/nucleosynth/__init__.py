@@ -34,6 +34,7 @@ _VERBS = (
     "subset",
     "captions",
     "fit",
+    "distil",
     "generate",
     "score",
     "compare",

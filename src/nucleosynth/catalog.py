@@ -44,6 +44,7 @@ CATALOG: dict[Kind, tuple[Entry, ...]] = {
         ),
         Entry("captions", "verbs.captions:captions", "what each tile shows, in a sentence; your own go first"),
         Entry("fit", "verbs.fit:fit", "train a method on labelled tiles"),
+        Entry("distil", "verbs.distil:distil", "teach a student of few steps what a trained run makes in many"),
         Entry("generate", "verbs.generate:generate", "make pairs, or the missing side of given points, labels, images"),
         Entry("layouts fit", "verbs.layouts:fit", "the points of training tiles as a library of layouts"),
         Entry("layouts sample", "verbs.layouts:sample", "new layouts from a library, for `generate --points`"),

@@ -78,6 +78,8 @@ class RunRecord(BaseModel):
     training_sources: tuple[TrainingSource, ...]
     versions: dict[str, str]
     started: str
+    begun_from: str = ""
+    """The checkpoint that training began from, a teacher's or a pretrained model's: its fingerprint ("" = none)."""
 
 
 class Run:

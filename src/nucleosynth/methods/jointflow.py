@@ -9,7 +9,8 @@ from nothing is one from the counts and proportions of a training crop: how full
 from the flow. Ours; the flow is Lipman et al. (ICLR 2023), two clocks follow UniDiffuser (Bao et al., ICML 2023).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import count as naturals
 from typing import ClassVar, Self
@@ -17,18 +18,16 @@ from typing import ClassVar, Self
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
 
 from nucleosynth.conditions.coding import Channels, LabelCoding, resize_channels
 from nucleosynth.conditions.slots import Slots
 from nucleosynth.config import Settings
 from nucleosynth.data.crops import CodedTiles
-from nucleosynth.diffusion.flow import Flow, shifted
-from nucleosynth.diffusion.prediction import Denoise, Prediction, State, guided, history_guided
-from nucleosynth.diffusion.samplers import SAMPLERS, evaluations
+from nucleosynth.diffusion.samplers import evaluations
 from nucleosynth.encoders import identity
 from nucleosynth.encoders import text as texts
 from nucleosynth.encoders.text import TextEncoder
+from nucleosynth.errors import UserError
 from nucleosynth.methods.batches import Group, Slot, SlotNoise, in_order, own_size
 from nucleosynth.methods.jointflow_conditions import SIDES, Asking, published_text, silence
 from nucleosynth.methods.jointflow_presets import PRESETS, JointFlowFacts, JointFlowSettings
@@ -36,18 +35,19 @@ from nucleosynth.methods.painting import rgb
 from nucleosynth.methods.provenance import Origin
 from nucleosynth.methods.results import sample_of
 from nucleosynth.methods.sheets import write_pairs
-from nucleosynth.nets.conditioning import Features
 from nucleosynth.nets.count import StageCost
 from nucleosynth.nets.joint import JointNet
 from nucleosynth.run import Run
 from nucleosynth.sample import Condition, Image, Sample
 from nucleosynth.seeds import generator_of, seed_of
+from nucleosynth.stages.flow_sampling import denoiser, follow, leap
 from nucleosynth.stages.joint import GROUPS, FlowBatch, JointSizes, JointStage, build, restored
+from nucleosynth.stages.student import StudentStage, Teacher
+from nucleosynth.stages.training import AveragedStage
 from nucleosynth.training import checkpoint
 from nucleosynth.training.loop import train
 
-PROCESSES = dict.fromkeys(GROUPS, Flow())
-CROP_KEY = len(PROCESSES)
+CROP_KEY = len(GROUPS)
 """Beside (seed, k), as the groups' numbers are for their noise."""
 
 
@@ -64,45 +64,67 @@ class JointFlow:
     published_classes: ClassVar[int] = 5
 
     def __init__(
-        self,
-        settings: JointFlowSettings,
-        facts: JointFlowFacts,
-        class_names: tuple[str, ...],
-        net: JointNet,
-        encoder: TextEncoder,
-        origin: Origin,
-        fabric: Fabric,
+        self, asking: Asking, class_names: tuple[str, ...], net: JointNet, origin: Origin, fabric: Fabric
     ) -> None:
-        self.settings, self.facts, self.class_names, self.origin = settings, facts, class_names, origin
-        self.coding = LabelCoding(facts.classes, settings.coding)
-        self._asking = Asking(settings, facts, self.coding, encoder)
-        self._net, self._fabric = net.eval(), fabric
-        self.size, self.mpp = settings.size, settings.mpp
+        self.settings, self.facts, self.coding = asking.settings, asking.facts, asking.coding
+        self.class_names, self.origin = class_names, origin
+        self._asking, self._net, self._fabric = asking, net.eval(), fabric
+        self.size, self.mpp, self._device = self.settings.size, self.settings.mpp, fabric.device
 
     @classmethod
     def fit(cls, samples: Sequence[Sample], settings: JointFlowSettings, run: Run, fabric: Fabric) -> Self:
         """Train on tiles, cut and resampled as the settings say.
 
         Raises:
-            UserError: a run to go on with was begun with another text encoder.
+            UserError: a run to go on with was begun with another text encoder; or settings of a student.
         """
-        encoder, begun = settings.encoder(), run.checkpoint(cls.stages[0])
-        if begun.exists():
-            identity.check(texts.KIND, encoder, checkpoint.beside(begun), str(begun))
-        tiles, seed = settings.resampled(samples), run.record.seed
+        if settings.role == "student":
+            raise UserError(
+                "a student is taught by a trained run",
+                expected="role teacher",
+                got="role student",
+                mend="train the flow first, then `nucleosynth distil RUN --run STUDENT`",
+            )
+        tiles, encoder, seed = settings.resampled(samples), settings.encoder(), run.record.seed
         coding = LabelCoding(Slots.of(tiles).classes, settings.coding)
         coded = CodedTiles(tiles, coding, settings.tile, settings.splat_px)
         facts = JointFlowFacts.of_crops(tiles, coded, seed)
         run.write_facts(facts.model_dump())
         torch.manual_seed(seed_of(seed))
-        stage = stage_of(Asking(settings, facts, coding, encoder))
+        asking = Asking(settings, facts, coding, encoder)
+        stage = JointStage(settings.stage, settings.network, settings.training, asking.sizes, facts.colours)
+        batch_at = partial(batch_of, coded, encoder, settings.training.batch, seed)
+        return cls._trained(asking, stage, batch_at, run, fabric)
 
-        def batch_at(step: int) -> FlowBatch:
-            crops = coded.batch(generator_of(seed, step), settings.training.batch)
-            return FlowBatch(crops, *encoder(crops.captions))
+    @classmethod
+    def distil(cls, teacher: Run, samples: Sequence[Sample], run: Run, fabric: Fabric) -> Self:
+        """Teach a student of few steps, of the run's own settings, on the tiles that its teacher was trained on."""
+        settings, taught = JointFlowSettings.model_validate(run.record.settings), cls.load(teacher, fabric)
+        facts, seed, old = taught.facts, run.record.seed, taught.settings
+        run.write_facts(facts.model_dump())
+        asking = replace(taught._asking, settings=settings)
+        coded = CodedTiles(settings.resampled(samples), taught.coding, settings.tile, settings.splat_px)
+        torch.manual_seed(seed_of(seed))
+        batch_at = partial(batch_of, coded, asking.encoder, settings.student.batch, seed)
+        teaches = Teacher(taught._net, old.sampling, old.training, facts.colours)
+        sizes = asking.sizes
+        stage = StudentStage(settings.stage, settings.network, settings.student, sizes, teaches, batch_at, seed)
+        return cls._trained(asking, stage, batch_at, run, fabric)
 
-        training, names = Origin.in_training(cls.name), run.record.class_names
-        model = cls(settings, facts, names, stage.averaged_net, encoder, training, fabric)
+    @classmethod
+    def _trained(
+        cls,
+        asking: Asking,
+        stage: JointStage | StudentStage,
+        batch_at: Callable[[int], FlowBatch],
+        run: Run,
+        fabric: Fabric,
+    ) -> Self:
+        """The method once its stage is trained; pictures of it are made on the way."""
+        path, encoder = run.checkpoint(stage.name), asking.encoder
+        if path.exists():
+            identity.check(texts.KIND, encoder, checkpoint.beside(path), str(path))
+        model = cls(asking, run.record.class_names, stage.averaged_net, Origin.in_training(cls.name), fabric)
         show, beside = partial(write_pairs, run, model), identity.record(texts.KIND, encoder)
         train(stage, batch_at, budget=run.record.budget, run=run, fabric=fabric, picture=show, beside=beside)
         model.origin = Origin.of(run)
@@ -113,10 +135,12 @@ class JointFlow:
         """The trained network of a run folder: its moving average."""
         settings = JointFlowSettings.model_validate(run.record.settings)
         facts, encoder = JointFlowFacts.model_validate(run.read_facts()), settings.encoder()
-        stage = stage_of(Asking(settings, facts, LabelCoding(facts.classes, settings.coding), encoder))
-        net, path = stage.trained(run, cls.name, fabric), run.checkpoint(stage.name)
+        asking = Asking(settings, facts, LabelCoding(facts.classes, settings.coding), encoder)
+        net, path = build(settings.network, asking.sizes, settings.role == "student"), run.checkpoint(settings.stage)
+        stage = AveragedStage(settings.stage, net, net.hidden(), settings.training)
+        trained = stage.trained(run, cls.name, fabric)
         identity.check(texts.KIND, encoder, checkpoint.beside(path), str(path))
-        return cls(settings, facts, run.record.class_names, net, encoder, Origin.of(run), fabric)
+        return cls(asking, run.record.class_names, trained, Origin.of(run), fabric)
 
     def default_conditions(self, seed: int, start: int = 0, size: tuple[int, int] | None = None) -> Iterator[Condition]:
         """As many nuclei of each class as a training crop has, covering as much, drawn by (seed, k).
@@ -150,7 +174,7 @@ class JointFlow:
     @classmethod
     def cost(cls, settings: JointFlowSettings, size: int, classes: int) -> list[StageCost]:
         """One stage; a pair from nothing. The text encoder, which runs once a sentence, is left out."""
-        coding = LabelCoding(tuple(range(1, classes + 1)), settings.coding)
+        coding, jumps = LabelCoding(tuple(range(1, classes + 1)), settings.coding), settings.role == "student"
         with torch.device("meta"):
             text = published_text(settings)
         told = silence(coding, 0, settings.tile, 1, (size, size))
@@ -159,57 +183,40 @@ class JointFlow:
         )
         told = told._replace(text=(words, torch.ones(1, text.length, dtype=torch.bool), torch.ones(1)))
         with torch.device("meta"):
-            net = build(settings.network, JointSizes.of(coding, 0, text))
+            net = build(settings.network, JointSizes.of(coding, 0, text), jumps)
             state = {name: torch.empty(1, width, size, size) for name, width in net.groups.items()}
             t, given = torch.empty(1, len(GROUPS)), told.given(torch.device("meta"))
-            features = net.encode(given)
-        path = evaluations(settings.sampling.sampler, settings.sampling.steps)
-        passes = (lambda: net(state, t, given)), (lambda: net(state, t, features))
-        return [StageCost.of(cls.stages[0], net, *passes, evaluations=path)]
+            features, ends = net.encode(given), torch.empty_like(t) if jumps else None
+        path = settings.student.steps if jumps else evaluations(settings.sampling.sampler, settings.sampling.steps)
+        passes = (lambda: net(state, t, given, ends)), (lambda: net(state, t, features, ends))
+        return [StageCost.of(settings.stage, net, *passes, evaluations=path)]
 
     @torch.inference_mode()
     def _make(self, group: Group, seed: int) -> list[tuple[int, Sample]]:
         """The network's part for a group, then each sample's."""
-        told, noise = self._asking.told(group), self._noise(group, seed)
-        state = {name: noise.normal(name) for name in self._net.groups}
+        told, inpaints = self._asking.told(group), "known" in group.given
+        noise = SlotNoise(group, {name: (c, *group.size) for name, c in self._net.groups.items()}, seed, self._device)
+        start = {name: noise.normal(name) for name in self._net.groups}
+        state = {name: part.clone() for name, part in start.items()}
         for name, place, values in self._asking.sides(group):
-            kept = told.known[place, GROUPS.index(name)] > 0 if "known" in group.given else torch.tensor(True)
+            known = told.known[place, GROUPS.index(name)] > 0 if inpaints else torch.tensor(True)
             part = state[name][place]
-            state[name][place] = torch.where(kept.to(part.device), values.to(part.device), part)
+            state[name][place] = torch.where(known.to(part.device), values.to(part.device), part)
         with self._fabric.autocast():
-            features = self._net.encode(told.given(self._fabric.device))
-        x0 = self._flow(group, state, features, noise)
+            features = self._net.encode(told.given(self._device))
+        whole = {name for name, field in SIDES.items() if field in group.given and not inpaints}
+        settings = self.settings
+        if settings.role == "student":
+            times = settings.sampling.times(settings.student.steps, whole)
+            x0 = leap(self._net, self._fabric, features, state, times)
+        else:
+            denoise, free = denoiser(self._net, self._fabric, features), not whole and not inpaints
+            x0 = follow(denoise, state, start, settings.sampling, whole, free)
         images = rgb(restored(x0["image"], self.facts.colours).clamp(-1, 1))
         labels = x0["label"].float().cpu().numpy()
         return [
             (slot.k, self._sample(slot, images[slot.position], labels[slot.position], seed)) for slot in group.slots
         ]
-
-    def _flow(self, group: Group, state: State, features: Features, noise: SlotNoise) -> State:
-        """From noise to the clean state; a side that is given whole stands still."""
-        settings, steps, denoise = self.settings.sampling, self.settings.sampling.steps, self._denoiser(features)
-        inpaints = "known" in group.given
-        whole = {name for name, field in SIDES.items() if field in group.given and not inpaints}
-        if whole == {"label"}:
-            steps, null = settings.guided_steps, partial(_without_label, denoise, noise.normal("label"))
-            denoise = guided(denoise, null, settings.guidance, settings.interval)
-        elif not whole and not inpaints and settings.history:
-            denoise = history_guided(denoise, settings.history)
-        times = shifted(torch.linspace(0, 1, steps + 1), settings.shift).view(-1, 1).repeat(1, len(GROUPS))
-        for name in whole:
-            times[:, GROUPS.index(name)] = 1
-        return SAMPLERS[settings.sampler](denoise, state, times, PROCESSES)
-
-    def _denoiser(self, features: Features) -> Denoise:
-        def denoise(state: State, t: Tensor) -> Prediction:
-            with self._fabric.autocast():
-                return Prediction(self._net(state, t, features))
-
-        return denoise
-
-    def _noise(self, group: Group, seed: int) -> SlotNoise:
-        shapes = {name: (width, *group.size) for name, width in self._net.groups.items()}
-        return SlotNoise(group, shapes, seed, self._fabric.device)
 
     def _sample(self, slot: Slot, image: Image, label: Channels, seed: int) -> Sample:
         """Read the label at the condition's size, unless it was given whole."""
@@ -221,13 +228,7 @@ class JointFlow:
         return sample_of(self, slot, seed, image[:height, :width], instances, classes, condition.caption or "")
 
 
-def stage_of(asking: Asking) -> JointStage:
-    """The stage, untrained."""
-    settings = asking.settings
-    return JointStage(JointFlow.stages[0], settings.network, settings.training, asking.sizes, asking.facts.colours)
-
-
-def _without_label(denoise: Denoise, noise: Tensor, state: State, t: Tensor) -> Prediction:
-    """What the denoiser says of the image alone: the label is noise, its clock 0."""
-    clocks = torch.stack([t[:, 0], torch.zeros_like(t[:, 1])], dim=1)
-    return denoise({**state, "label": noise}, clocks)
+def batch_of(coded: CodedTiles, encoder: TextEncoder, count: int, seed: int, step: int) -> FlowBatch:
+    """The crops of a step, with the tokens of their captions."""
+    crops = coded.batch(generator_of(seed, step), count)
+    return FlowBatch(crops, *encoder(crops.captions))

@@ -6,7 +6,6 @@ from typing import Literal, Self
 from pydantic import Field
 
 from nucleosynth.conditions.coding import CodingSettings
-from nucleosynth.config import Settings
 from nucleosynth.data.crops import CodedTiles, Colours, colours_of
 from nucleosynth.encoders import text as texts
 from nucleosynth.encoders.text import TextEncoder
@@ -15,29 +14,12 @@ from nucleosynth.methods.tiles import TileSettings
 from nucleosynth.nets.unet import UNetSettings
 from nucleosynth.sample import Sample
 from nucleosynth.seeds import generator_of
+from nucleosynth.stages.flow_sampling import SamplingSettings
 from nucleosynth.stages.joint import FlowTraining
+from nucleosynth.stages.student import StudentSettings
 
 CROPS = 2048
 """Training crops whose counts and proportions are kept, to make pairs from nothing with."""
-
-
-class SamplingSettings(Settings):
-    """How pairs are sampled; a guided step is two evaluations."""
-
-    sampler: Literal["euler", "heun", "multistep"] = "multistep"
-    """See diffusion.samplers; a student jumps."""
-    steps: int = Field(16, ge=1)
-    """Steps for a pair, and for a label from an image: unguided."""
-    shift: float = Field(8.0, gt=0)
-    """Steps are smaller near the noise, where layout and colour are settled (diffusion.flow.shifted); 1 = even."""
-    history: float = Field(0.75, ge=0)
-    """Guidance of pairs against the last step's prediction (diffusion.prediction.history_guided); 0 = none."""
-    guided_steps: int = Field(8, ge=1)
-    """Steps for an image from a label: guided by the label's clock at 1 against 0."""
-    guidance: float = Field(1.5, ge=0)
-    """Scale of that guidance; 1 = none."""
-    interval: tuple[float, float] = (0.0, 1.0)
-    """Clocks of the image, from and to, between which there is guidance; a step outside is one evaluation."""
 
 
 class JointFlowSettings(TileSettings):
@@ -51,6 +33,14 @@ class JointFlowSettings(TileSettings):
     network: UNetSettings = UNetSettings()
     training: FlowTraining = FlowTraining()
     sampling: SamplingSettings = SamplingSettings()
+    role: Literal["teacher", "student"] = "teacher"
+    """The flow itself, or a student of it, which `nucleosynth distil` trains."""
+    student: StudentSettings = StudentSettings()
+
+    @property
+    def stage(self) -> str:
+        """The name of the stage whose network generates."""
+        return "student" if self.role == "student" else "flow"
 
     @property
     def stride(self) -> int:
@@ -108,6 +98,7 @@ PRESETS = {
             patch=4, widths=(128, 256, 320), blocks=(2, 2, 3), attention=(False, False, True), embedding=512
         ),
         training=FlowTraining(batch=64, learning_rate=1e-3, warmup=500, decay=0.3, ema=0.9995),
+        student=StudentSettings(steps=2, batch=64, learning_rate=5e-4, warmup=200, ema=0.999),
     ),
     "base": JointFlowSettings(
         tile=256,
@@ -116,5 +107,6 @@ PRESETS = {
             patch=4, widths=(224, 384, 512), blocks=(3, 3, 4), attention=(False, True, True), embedding=768
         ),
         training=FlowTraining(batch=128, learning_rate=7e-4, warmup=1000, decay=0.3, ema=0.9998),
+        student=StudentSettings(steps=2, batch=128, learning_rate=3e-4, warmup=500, ema=0.9995),
     ),
 }

@@ -8,8 +8,8 @@ since 1 / (n / 2) - 1 / n = 1 / n. Halves have a bias of their own, so they give
 laid around the score of all images (a basic interval, centred). It says where the score would lie with as many images
 drawn anew; of a score without bias, that is where the populations' lies.
 
-How often an interval of 95 % does so differs from score to score (benchmarks/intervals.py: 60 images a side, 8 features;
-two populations apart, then the same one; 200 replicates, so known to .02 at .95 and to .03 at .8):
+How often an interval of 95 % does so differs from score to score (benchmarks/intervals.py: 60 images a side, 8
+features; two populations apart, then the same one; 200 replicates, so known to .02 at .95 and to .03 at .8):
 
     FD .95 1.00, FD-infinity 1.00 1.00, KID .93 1.00, FSD .94 1.00, IS .94 .94,
     precision .93 .94, recall .94 .95, density .93 .92, coverage .81 .75
