@@ -1,10 +1,12 @@
 """The label's coding: nuclei -> channels -> nuclei."""
 
+import math
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from nucleosynth.conditions.coding import LabelCoding, resize_channels
+from nucleosynth.conditions.coding import CodingSettings, LabelCoding, resize_channels
 from nucleosynth.data.reader import read
 from nucleosynth.metrics.instance import scores
 from nucleosynth.sample import Sample, transform_array
@@ -92,3 +94,58 @@ def test_nuclei_cut_by_the_border_stay_apart(coding: LabelCoding) -> None:
     instances, classes = coding.decode(maps, smooth_px=0)
     assert_array_equal(instances, whole[10:])
     assert_array_equal(classes, [1, 2])
+
+
+@pytest.mark.parametrize("outline", ["distance", "mask"])
+@pytest.mark.parametrize("kinds", ["levels", "bits"])
+def test_every_coding_comes_back(tiles: list[Sample], outline: str, kinds: str) -> None:
+    settings = CodingSettings.model_validate({"outline": outline, "classes": kinds})
+    coding = LabelCoding(tuple(range(1, len(tiles[0].class_names) + 1)), settings)
+    for tile in tiles:
+        maps = coding.encode(tile.instances, tile.classes)
+        instances, classes = coding.decode(maps, smooth_px=0)
+        assert scores(tile.instances, instances)["aji"] > 0.98
+        for k, kind in enumerate(classes):
+            true = tile.instances[instances == k + 1]
+            ids, pixels = np.unique(true[true > 0], return_counts=True)
+            assert kind == tile.classes[ids[pixels.argmax()] - 1]
+
+
+@pytest.mark.parametrize("classes", [(1, 2, 3, 4), (2, 5, 9), (1, 2, 3, 4, 5, 6, 7), (3, 7)])
+def test_bits_tell_as_many_classes_apart_as_there_are(classes: tuple[int, ...]) -> None:
+    coding = LabelCoding(classes, CodingSettings(classes="bits"))
+    assert coding.channels == 3 + math.ceil(math.log2(1 + len(classes)))
+    assert len({tuple(code) for code in coding.codes}) == 1 + len(classes)
+    assert_array_equal(coding.codes[0], -1)
+    instances = np.zeros((16, 16 * len(classes)), np.int32)
+    for k in range(len(classes)):
+        instances[3:12, 16 * k + 3 : 16 * k + 12] = k + 1
+    found, kinds = coding.decode(coding.encode(instances, np.array(classes, np.uint8)), smooth_px=0)
+    assert_array_equal(found, instances)
+    assert_array_equal(kinds, classes)
+
+
+@pytest.mark.parametrize("kinds", ["levels", "bits"])
+def test_unknown_types_are_neither_background_nor_a_class(kinds: str) -> None:
+    """0 between the two values of every channel; a class that training never saw is of unknown type too."""
+    coding = LabelCoding((1, 2, 5), CodingSettings.model_validate({"classes": kinds, "class_level": 0.5}))
+    instances = np.zeros((8, 8), np.int32)
+    instances[1:4, 1:4], instances[5:8, 5:8] = 1, 2
+    maps = coding.encode(instances, np.array([0, 5], np.uint8))
+    assert not maps[1:-2, 2, 2].any()
+    assert set(np.unique(maps[1:-2, 6, 6])) <= {-0.5, 0.5}
+    assert (maps[1:-2, 6, 6] > 0).any()
+    assert_array_equal(maps[1:-2, 0, 0], -0.5)
+
+
+@pytest.mark.parametrize(("classes", "apart"), [((), ()), ((3,), ()), ((3, 4), (3, 4))])
+def test_one_class_is_not_told_apart(classes: tuple[int, ...], apart: tuple[int, ...]) -> None:
+    for kinds in ("levels", "bits"):
+        coding = LabelCoding(classes, CodingSettings.model_validate({"classes": kinds}))
+        assert (coding.told_apart, coding.channels) == (apart, 3 + len(apart))
+        assert coding.codes.shape == (1 + len(apart), len(apart))
+
+
+def test_a_mask_is_one_inside_and_minus_one_outside(tiles: list[Sample]) -> None:
+    maps = LabelCoding((1, 2, 3, 4), CodingSettings(outline="mask")).encode(tiles[0].instances, tiles[0].classes)
+    assert_array_equal(maps[0], np.where(tiles[0].instances > 0, 1, -1))

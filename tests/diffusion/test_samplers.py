@@ -9,7 +9,7 @@ from torch import Tensor
 
 from nucleosynth.diffusion.flow import Flow
 from nucleosynth.diffusion.prediction import Prediction, State, guided, history_guided
-from nucleosynth.diffusion.samplers import SAMPLERS, evaluations
+from nucleosynth.diffusion.samplers import SAMPLERS, evaluations, jump
 
 
 class Cosine:
@@ -111,3 +111,72 @@ def test_history_guidance_changes_no_exact_prediction() -> None:
     guide = history_guided(lambda s, _: Prediction(dict(s)), 2.0)
     for t in (0.0, 0.4, 0.9):
         torch.testing.assert_close(guide(state, torch.full((1, 1), t)).x0, state)
+
+
+def flow_map(x: Tensor, t: float, end: float, mean: float = 1.5, spread: float = 0.3) -> Tensor:
+    """Where the exact flow of one Gaussian takes x_t: its quantiles move with it."""
+
+    def width(clock: float) -> float:
+        return math.hypot(clock * spread, 1 - clock)
+
+    return end * mean + width(end) / width(t) * (x - t * mean)
+
+
+def heading(state: State, t: Tensor, ends: Tensor) -> Prediction:
+    """The point that a straight line from x_t must head for to be where the exact flow is at the step's end."""
+    now, end = float(t[0, 0]), float(ends[0, 0])
+    share = (1 - end) / (1 - now)
+    x = state["x"]
+    return Prediction({"x": (flow_map(x, now, end) - share * x) / (1 - share)})
+
+
+@pytest.mark.parametrize("steps", [1, 2, 5])
+def test_jumps_of_an_exact_flow_map_are_exact_however_few(steps: int) -> None:
+    start = torch.linspace(-2, 2, 9, dtype=torch.float64).view(-1, 1, 1, 1)
+    times = torch.linspace(0, 1, steps + 1, dtype=torch.float64)[:, None]
+    found = jump(heading, {"x": start}, times, {"x": Flow()})["x"]
+    torch.testing.assert_close(found, flow_map(start, 0.0, 1.0), rtol=1e-5, atol=1e-6)
+
+
+def test_a_jump_is_euler_s_step_where_ends_are_ignored() -> None:
+    plain, state = denoiser(Flow()), {"x": torch.randn(4, 1, 2, 2), "kept": torch.randn(4, 1, 2, 2)}
+    times = torch.tensor([[0.0, 1.0], [0.3, 1.0], [0.9, 1.0]])
+    processes = {"x": Flow(), "kept": Flow()}
+    found = jump(lambda state, t, _: plain(state, t), state, times, processes)
+    expected = SAMPLERS["euler"](plain, state, times, processes)
+    for name in state:
+        torch.testing.assert_close(found[name], expected[name], rtol=0, atol=0)
+    torch.testing.assert_close(found["kept"], state["kept"], rtol=0, atol=0)
+
+
+def test_a_jump_is_told_the_clocks_of_both_ends_once_a_step() -> None:
+    told: list[tuple[list[float], list[float]]] = []
+
+    def listening(state: State, t: Tensor, ends: Tensor) -> Prediction:
+        assert t.shape == ends.shape == (3, 2)
+        told.append((t[0].tolist(), ends[-1].tolist()))
+        return Prediction(state)
+
+    times = torch.tensor([[0.0, 1.0], [0.25, 1.0], [1.0, 1.0]])
+    state = {"x": torch.zeros(3, 1, 1, 1), "y": torch.zeros(3, 1, 1, 1)}
+    jump(listening, state, times, {"x": Flow(), "y": Flow()})
+    assert told == [([0.0, 1.0], [0.25, 1.0]), ([0.25, 1.0], [1.0, 1.0])]
+
+
+def test_guidance_outside_its_interval_costs_no_second_evaluation() -> None:
+    """By the least clock of a state: that of the image where the label's is 1; both ends of the interval count."""
+    free: list[float] = []
+
+    def null(state: State, t: Tensor) -> Prediction:
+        free.append(round(float(t.min()), 3))
+        return Prediction({"x": state["x"]})
+
+    guide = guided(lambda s, _: Prediction({"x": s["x"] + 2}), null, 1.5, (0.25, 0.75))
+    found = {
+        t: float(guide({"x": torch.ones(1, 1, 1, 1)}, torch.tensor([[t, 1.0]])).x0["x"])
+        for t in (0.0, 0.2, 0.25, 0.5, 0.75, 0.8)
+    }
+    assert found == {0.0: 3, 0.2: 3, 0.25: 4, 0.5: 4, 0.75: 4, 0.8: 3}
+    assert free == [0.25, 0.5, 0.75]
+    guided(lambda s, _: Prediction(s), null, 1.0)({"x": torch.ones(1, 1, 1, 1)}, torch.ones(1, 1))
+    assert len(free) == 3, "a scale of 1 is no guidance"

@@ -12,7 +12,7 @@ def rectangle(size: tuple[int, int], share: float, generator: np.random.Generato
     """(h w) bool, True in a rectangle somewhere, of about `share` (0..1) of the tile; its sides are 1:2 at most."""
     height, width = size
     aspect = math.exp(generator.uniform(-math.log(2), math.log(2)) / 2)
-    high = min(max(round(height * math.sqrt(share) * aspect), 1), height)
+    high = min(max(round(height * math.sqrt(share) * aspect), math.ceil(height * share), 1), height)
     wide = min(max(round(height * width * share / high), 1), width)
     top, left = int(generator.integers(height - high + 1)), int(generator.integers(width - wide + 1))
     region = np.zeros(size, np.bool_)

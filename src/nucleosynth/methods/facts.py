@@ -34,7 +34,7 @@ class Facts(Settings):
         return Slots(self.classes)
 
     def known(self, conditions: Iterable[Condition]) -> Iterator[Condition]:
-        """The conditions as they come, if their labels, points and counts are of classes that were trained on.
+        """The conditions as they come, if their labels, points and amounts are of classes that were trained on.
 
         Where it was trained on one class, or on none, all nuclei are of it, and nothing is refused.
 
@@ -72,8 +72,9 @@ def _kinds(condition: Condition) -> set[int]:
         kinds.update(np.unique(condition.classes).tolist())
     if condition.points is not None:
         kinds.update(np.unique(condition.points.classes).tolist())
-    if condition.counts is not None:
-        kinds.update((np.flatnonzero(condition.counts[: len(condition.class_names)]) + 1).tolist())
+    for amounts in (condition.counts, condition.proportions):
+        if amounts is not None:
+            kinds.update((np.flatnonzero(amounts[: len(condition.class_names)]) + 1).tolist())
     return kinds
 
 

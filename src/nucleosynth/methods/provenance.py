@@ -58,9 +58,14 @@ class Origin:
         return _joined([self.licence, given])
 
     def of_sample(self, seed: int, k: int, condition: Condition, begun: bool = False) -> dict[str, Any]:
-        """`Sample.provenance` of sample k; begun: painting began from the condition's image (Condition.begin)."""
+        """`Sample.provenance` of sample k; begun: painting began from the condition's image (Condition.begin).
+
+        `known_share`: of the pixels of the given sides, where these are known in part.
+        """
         fields = sorted(condition.given() | ({"begin"} if begun else set()))
         given: dict[str, Any] = {"given": fields, "name": condition.name, "source": condition.source}
+        if condition.known is not None:
+            given["known_share"] = round(float(condition.known.mean()), 4)
         if condition.operations:
             given["operations"] = list(condition.operations)
         return {
