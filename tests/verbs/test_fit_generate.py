@@ -99,10 +99,11 @@ def test_an_unfinished_store_is_continued(run: Path, tmp_path: Path, monkeypatch
     whole = nucleosynth.generate(run, out=tmp_path / "whole", n=70, batch=16)
     honest = JointFlow.generate
 
-    def failing(self: JointFlow, *arguments: Any, start: int = 0, **options: Any) -> Iterator[Sample]:
-        if start >= 64:
-            raise OSError(28, "No space left on device")
-        return honest(self, *arguments, start=start, **options)
+    def failing(self: JointFlow, *arguments: Any, **options: Any) -> Iterator[Sample]:
+        for k, sample in enumerate(honest(self, *arguments, **options)):
+            if k == 66:
+                raise OSError(28, "No space left on device")
+            yield sample
 
     monkeypatch.setattr(JointFlow, "generate", failing)
     with pytest.raises(MachineError, match="64 of 70 samples are whole"):

@@ -5,7 +5,8 @@ wherever generation starts. Empty places are computed and thrown away. Condition
 batch are run apart, each at its own position; a tile much larger than the usual one is run alone.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nucleosynth.data.tiles import size_at
+from nucleosynth.methods.reading import Pairs, Unread, ahead, begin
 from nucleosynth.methods.tiles import TileSettings
 from nucleosynth.sample import Condition, Sample
 from nucleosynth.seeds import seed_of
@@ -47,7 +49,7 @@ class Group:
 
 def in_order(
     conditions: Iterator[Condition],
-    make: Callable[[Group], Iterable[tuple[int, Sample]]],
+    make: Callable[[Group], Unread | Pairs],
     tiles: TileSettings,
     *,
     count: int,
@@ -56,15 +58,26 @@ def in_order(
 ) -> Iterator[Sample]:
     """Samples start .. start + count - 1 in order, as their batches are made; ends early if the conditions do.
 
-    make: a group -> the samples of its slots, each with its k, in any order.
+    make: a group -> the samples of its slots, each with its k, in any order; or what they are to be read from, which
+    other processes do beside the next batch's network if there are any (methods.reading).
     """
+    coming: deque[list[Callable[[], Pairs]]] = deque()
 
     def size_of(condition: Condition) -> tuple[int, int]:
         return working_size(condition, tiles.mpp, tiles.stride)
 
     for groups in aligned(conditions, count=count, start=start, batch=batch, size_of=size_of, usual=tiles.size):
-        made = dict(pair for group in groups for pair in make(group))
-        yield from (made[k] for k in sorted(made))
+        coming.append([begin(make(group)) for group in groups])
+        if len(coming) > ahead():
+            yield from _sorted(coming.popleft())
+    while coming:
+        yield from _sorted(coming.popleft())
+
+
+def _sorted(batch: list[Callable[[], Pairs]]) -> list[Sample]:
+    """The samples of a batch's groups in order."""
+    made = dict(pair for samples in batch for pair in samples())
+    return [made[k] for k in sorted(made)]
 
 
 def aligned(

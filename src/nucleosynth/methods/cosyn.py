@@ -41,12 +41,13 @@ from nucleosynth.methods.facts import Facts
 from nucleosynth.methods.kept import keep, kept, kept_windows
 from nucleosynth.methods.painting import network_image, rgb
 from nucleosynth.methods.provenance import Origin
+from nucleosynth.methods.reading import Label, Read, Unread
 from nucleosynth.methods.results import sample_of
 from nucleosynth.methods.sheets import write_pairs
 from nucleosynth.nets.cosyn import CoSynNet, Given, TextShape
 from nucleosynth.nets.count import StageCost
 from nucleosynth.run import Run
-from nucleosynth.sample import Condition, Image, Sample
+from nucleosynth.sample import Condition, Sample
 from nucleosynth.seeds import generator_of, seed_of
 from nucleosynth.stages.cosyn import CoSynStage, JointBatch, build, condition, synthesise
 from nucleosynth.training import checkpoint
@@ -208,8 +209,8 @@ class CoSyn:
                 )
         return asked
 
-    def _make(self, group: Group, seed: int) -> list[tuple[int, Sample]]:
-        """The network's part for a group, then each sample's."""
+    def _make(self, group: Group, seed: int) -> Unread:
+        """The network's part for a group; the nuclei of each sample are read at the method's resolution."""
         shapes = {name: (width, *group.size) for name, width in self._net.groups.items()} | {"label": group.size}
         noise = SlotNoise(group, shapes, seed, self._fabric.device)
         sentences = {
@@ -227,19 +228,8 @@ class CoSyn:
         )
         images = rgb(state.pop("image").clamp(-1, 1))
         made = {name: part.float().cpu().numpy() for name, part in state.items()}
-        return [
-            (
-                slot.k,
-                self._sample(
-                    slot,
-                    images[slot.position],
-                    {name: x[slot.position] for name, x in made.items()},
-                    sentences.get(slot.position),
-                    seed,
-                ),
-            )
-            for slot in group.slots
-        ]
+        reads = [self._read(slot, {name: x[slot.position] for name, x in made.items()}) for slot in group.slots]
+        return Unread(reads, partial(self._samples, group, seed, images, sentences))
 
     def _given(self, group: Group, sentences: Mapping[int, str | None]) -> Given:
         """What the network is told of a group."""
@@ -268,16 +258,29 @@ class CoSyn:
             amounts=(amounts.to(device), counted.to(device)),
         )
 
-    def _sample(
-        self, slot: Slot, image: Image, made: Mapping[str, NDArray[Any]], sentence: str | None, seed: int
-    ) -> Sample:
-        """Read the nuclei at the method's resolution."""
+    def _read(self, slot: Slot, made: Mapping[str, NDArray[Any]]) -> Read:
+        """What reads the nuclei of a slot."""
         height, width = own_size(slot.condition, self.mpp)
         cut = {name: part[..., :height, :width] for name, part in made.items()}
         points = slot.condition.points
         layout = None if points is None else resize_points(points, (height, width), self.mpp)
-        instances, classes = self.coding.read(cut["label"].astype(np.uint8), cut.get("distance"), layout)
-        return sample_of(self, slot, seed, image[:height, :width], instances, classes, sentence or "")
+        return partial(self.coding.read, cut["label"].astype(np.uint8), cut.get("distance"), layout)
+
+    def _samples(
+        self,
+        group: Group,
+        seed: int,
+        images: NDArray[np.uint8],
+        sentences: Mapping[int, str | None],
+        labels: Sequence[Label],
+    ) -> list[tuple[int, Sample]]:
+        """What was made (b h w 3), with the nuclei that were read."""
+        made = []
+        for slot, label in zip(group.slots, labels, strict=True):
+            height, width = label[0].shape
+            image = images[slot.position, :height, :width]
+            made.append((slot.k, sample_of(self, slot, seed, image, *label, sentences.get(slot.position) or "")))
+        return made
 
 
 def stage_of(settings: CoSynSettings, coding: JointCoding, encoder: TextEncoder | None) -> CoSynStage:

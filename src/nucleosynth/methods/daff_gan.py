@@ -39,11 +39,12 @@ from nucleosynth.methods.facts import Facts, common
 from nucleosynth.methods.game_painter import GameFacts, check_resumed, told
 from nucleosynth.methods.painting import label_of, rgb, training_batch
 from nucleosynth.methods.provenance import Origin
+from nucleosynth.methods.reading import Label, Unread
 from nucleosynth.methods.results import sample_of
 from nucleosynth.methods.sheets import PAIRS, write_pairs, write_sheet
 from nucleosynth.nets.count import StageCost
 from nucleosynth.run import Run
-from nucleosynth.sample import Classes, Condition, Instances, Layout, Sample
+from nucleosynth.sample import Condition, Layout, Sample
 from nucleosynth.seeds import generator_of, seed_of
 from nucleosynth.stages import image_to_image
 from nucleosynth.stages.image_to_image import Batch, ImageToImageStage, Phased, paint
@@ -165,9 +166,16 @@ class DaffGan:
             operations=found.operations,
         )
 
-    def _make(self, group: Group, seed: int) -> list[tuple[int, Sample]]:
+    def _make(self, group: Group, seed: int) -> list[tuple[int, Sample]] | Unread:
         """Labels of a group, given or made, then their images."""
-        labels = self._given(group) if "instances" in group.given else self._made(group, seed)
+        if "instances" in group.given:
+            return self._samples(group, seed, self._given(group))
+        layouts = [self._layout(slot) for slot in group.slots]
+        masks = zip(self._drawn(group, layouts, seed), layouts, strict=True)
+        return Unread([partial(self.coding.nuclei, *each) for each in masks], partial(self._samples, group, seed))
+
+    def _samples(self, group: Group, seed: int, labels: Sequence[Label]) -> list[tuple[int, Sample]]:
+        """The images of labels at the method's resolution."""
         condition = torch.zeros(group.width, label_width(self.facts.slots.count), *group.size)
         for slot, label in zip(group.slots, labels, strict=True):
             maps = label_channels(self.facts.slots, *label)
@@ -179,15 +187,9 @@ class DaffGan:
             made.append((slot.k, sample_of(self, slot, seed, image, instances, classes)))
         return made
 
-    def _given(self, group: Group) -> list[tuple[Instances, Classes]]:
+    def _given(self, group: Group) -> list[Label]:
         """Given labels at the method's resolution."""
         return [resize_label(*label_of(slot.condition), own_size(slot.condition, self.mpp)) for slot in group.slots]
-
-    def _made(self, group: Group, seed: int) -> list[tuple[Instances, Classes]]:
-        """The nuclei of the masks that are made of the points."""
-        layouts = [self._layout(slot) for slot in group.slots]
-        masks = self._drawn(group, layouts, seed)
-        return [self.coding.nuclei(mask, layout) for mask, layout in zip(masks, layouts, strict=True)]
 
     def _layout(self, slot: Slot) -> Layout:
         points = slot.condition.points

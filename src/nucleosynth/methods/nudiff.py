@@ -31,6 +31,7 @@ from nucleosynth.methods.batches import Group, Slot, SlotNoise, in_order, own_si
 from nucleosynth.methods.facts import Facts
 from nucleosynth.methods.painting import Batch, label_of, network_image, rgb
 from nucleosynth.methods.provenance import Origin
+from nucleosynth.methods.reading import Label, Unread
 from nucleosynth.methods.results import sample_of
 from nucleosynth.methods.sheets import PAIRS, write_pairs, write_sheet
 from nucleosynth.methods.tiles import TileSettings
@@ -39,7 +40,7 @@ from nucleosynth.nets.adm import ADM
 from nucleosynth.nets.count import StageCost
 from nucleosynth.nets.spade import SpadeADM
 from nucleosynth.run import Run
-from nucleosynth.sample import Classes, Condition, Image, Instances, Sample
+from nucleosynth.sample import Condition, Image, Sample
 from nucleosynth.seeds import generator_of, seed_of
 from nucleosynth.stages import mask_to_image, structure
 from nucleosynth.stages.denoising import PUBLISHED
@@ -55,9 +56,6 @@ from nucleosynth.stages.training import TrainingSettings
 from nucleosynth.training.loop import train
 
 STRUCTURE, IMAGE = "structure", "image"
-
-Made = tuple[Channels, Instances, Classes]
-"""What a painter is given for one slot, and the nuclei that it stands for."""
 
 
 class NuDiffSettings(TileSettings):
@@ -231,34 +229,28 @@ class NuDiff:
             mask_to_image.cost(settings.image, channels, size, IMAGE),
         ]
 
-    def _make(self, group: Group, seed: int) -> list[tuple[int, Sample]]:
+    def _make(self, group: Group, seed: int) -> list[tuple[int, Sample]] | Unread:
         """Nuclei of each slot, given or made, then their images."""
-        made = self._given(group) if "instances" in group.given else self._nuclei(group, seed)
-        images = self._paint(group, seed, [maps for maps, _, _ in made])
-        parts = zip(group.slots, images, made, strict=True)
+        sizes = [own_size(slot.condition, self.mpp) for slot in group.slots]
+        if "instances" in group.given:
+            given = [label_of(slot.condition) for slot in group.slots]
+            labels = [resize_label(*label, size) for label, size in zip(given, sizes, strict=True)]
+            return self._samples(group, seed, None, labels)
+        drawn = self._draw(group, seed)
+        maps = [drawn[slot.position, :, :h, :w] for slot, (h, w) in zip(group.slots, sizes, strict=True)]
+        kept = maps if self.settings.painted_from == "structure" else None
+        return Unread([partial(self.coding.decode, each) for each in maps], partial(self._samples, group, seed, kept))
+
+    def _samples(
+        self, group: Group, seed: int, structures: Sequence[Channels] | None, labels: Sequence[Label]
+    ) -> list[tuple[int, Sample]]:
+        """The images of labels; structures (c h w): what they are painted from, unless from the labels themselves."""
+        maps = structures or [self.coding.encode(*label) for label in labels]
+        images = self._paint(group, seed, [self.coding.as_condition(each) for each in maps])
         return [
-            (slot.k, sample_of(self, slot, seed, image, instances, classes))
-            for slot, image, (_, instances, classes) in parts
+            (slot.k, sample_of(self, slot, seed, image, *label))
+            for slot, image, label in zip(group.slots, images, labels, strict=True)
         ]
-
-    def _given(self, group: Group) -> list[Made]:
-        """The structures of given labels."""
-        made = []
-        for slot in group.slots:
-            label = resize_label(*label_of(slot.condition), own_size(slot.condition, self.mpp))
-            made.append((self.coding.as_condition(self.coding.encode(*label)), *label))
-        return made
-
-    def _nuclei(self, group: Group, seed: int) -> list[Made]:
-        """Structures from noise, and the nuclei that are read from them."""
-        drawn, made = self._draw(group, seed), []
-        for slot in group.slots:
-            height, width = own_size(slot.condition, self.mpp)
-            sampled = drawn[slot.position, :, :height, :width]
-            label = self.coding.decode(sampled)
-            maps = sampled if self.settings.painted_from == "structure" else self.coding.encode(*label)
-            made.append((self.coding.as_condition(maps), *label))
-        return made
 
     def _draw(self, group: Group, seed: int) -> Channels:
         """Sampled structures (b c h w) of a group."""
