@@ -23,6 +23,7 @@ PUBLIC = [
     "convert",
     "cost",
     "demo",
+    "distil",
     "fit",
     "generate",
     "inspect",

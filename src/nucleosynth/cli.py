@@ -143,7 +143,7 @@ def _options(function: Callable[..., Any]) -> set[str]:
     """The options of a verb; its positional arguments have no name on the command line."""
     hints = get_type_hints(function, include_extras=True)
     named = [name for name in signature(function).parameters if _POSITIONAL not in get_args(hints[name])[1:]]
-    return {"--help", *(f"--{name.replace('_', '-')}" for name in named)}
+    return {"--help", *(f"--{name.rstrip('_').replace('_', '-')}" for name in named)}
 
 
 def _at_home(value: Any) -> Any:

@@ -18,9 +18,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from nucleosynth.errors import UserError
+from nucleosynth.errors import UserError, unknown_name
 
 RECORD = "run.json"
+PRETRAINED = "pretrained:"
 
 
 class Budget(BaseModel):
@@ -117,12 +118,12 @@ class Run:
 
     @classmethod
     def open(cls, folder: Path | str) -> "Run":
-        """Open a run that exists.
+        """Open a run that exists; pretrained:NAME is one that comes with the package.
 
         Raises:
-            UserError: no run there, or a record that cannot be read.
+            UserError: no run there, no pretrained model of that name, or a record that cannot be read.
         """
-        folder = Path(folder)
+        folder = pretrained(str(folder)) or Path(folder)
         if not (folder / RECORD).is_file():
             raise UserError(
                 "no run there",
@@ -191,6 +192,21 @@ class Run:
         path = self.folder / "log.jsonl"
         lines = map(_logged, path.read_text().splitlines() if path.exists() else ())
         return list({line["step"]: line for line in lines if line and line["stage"] == stage}.values())
+
+
+def pretrained(text: str) -> Path | None:
+    """The folder of pretrained:NAME, a run that comes with the package; None for any other text.
+
+    Raises:
+        UserError: no model of that name.
+    """
+    if not text.startswith(PRETRAINED):
+        return None
+    name, home = text.removeprefix(PRETRAINED), Path(__file__).with_name("pretrained")
+    names = sorted(path.parent.name for path in home.glob(f"*/{RECORD}"))
+    if name not in names:
+        raise unknown_name("pretrained model", name, names)
+    return home / name
 
 
 def _logged(text: str) -> dict[str, Any] | None:

@@ -31,6 +31,7 @@ from nucleosynth.errors import UserError
 from nucleosynth.methods.batches import Group, Slot, SlotNoise, in_order, own_size
 from nucleosynth.methods.jointflow_conditions import SIDES, Asking, published_text, silence
 from nucleosynth.methods.jointflow_presets import PRESETS, JointFlowFacts, JointFlowSettings
+from nucleosynth.methods.jointflow_transfer import ChannelNames, begin_from
 from nucleosynth.methods.painting import rgb
 from nucleosynth.methods.provenance import Origin
 from nucleosynth.methods.results import sample_of
@@ -89,12 +90,26 @@ class JointFlow:
         coding = LabelCoding(Slots.of(tiles).classes, settings.coding)
         coded = CodedTiles(tiles, coding, settings.tile, settings.splat_px)
         facts = JointFlowFacts.of_crops(tiles, coded, seed)
-        run.write_facts(facts.model_dump())
         torch.manual_seed(seed_of(seed))
         asking = Asking(settings, facts, coding, encoder)
         stage = JointStage(settings.stage, settings.network, settings.training, asking.sizes, facts.colours)
+        if settings.begin and not run.checkpoint(stage.name).exists():
+            cls._begin(stage, asking, run.record.class_names, Run.open(settings.begin), fabric)
+        run.write_facts(facts.model_dump())
         batch_at = partial(batch_of, coded, encoder, settings.training.batch, seed)
         return cls._trained(asking, stage, batch_at, run, fabric)
+
+    @classmethod
+    def _begin(cls, stage: JointStage, asking: Asking, names: Sequence[str], before: Run, fabric: Fabric) -> None:
+        """Give a stage the weights of a trained run.
+
+        Raises:
+            UserError: the run has none, or those of another network.
+        """
+        old = cls.load(before, fabric)
+        theirs = ChannelNames.of(old._asking, old.class_names)
+        for net in (stage.net, stage.averaged_net):
+            begin_from(net, ChannelNames.of(asking, names), old._net.to("cpu"), theirs)
 
     @classmethod
     def distil(cls, teacher: Run, samples: Sequence[Sample], run: Run, fabric: Fabric) -> Self:

@@ -33,6 +33,8 @@ class JointFlowSettings(TileSettings):
     network: UNetSettings = UNetSettings()
     training: FlowTraining = FlowTraining()
     sampling: SamplingSettings = SamplingSettings()
+    begin: str = ""
+    """The run that training begins from: a folder, or pretrained:NAME ("" = from random weights; `fit --from`)."""
     role: Literal["teacher", "student"] = "teacher"
     """The flow itself, or a student of it, which `nucleosynth distil` trains."""
     student: StudentSettings = StudentSettings()

@@ -9,8 +9,7 @@ from nucleosynth.config import resolve as resolved
 from nucleosynth.errors import UserError
 from nucleosynth.progress import say
 from nucleosynth.run import Budget, Run, now, versions
-from nucleosynth.training import checkpoint
-from nucleosynth.verbs.fit import assignments, sources_of, training_tiles
+from nucleosynth.verbs.fit import assignments, checkpoint_of, sources_of, training_tiles
 from nucleosynth.verbs.options import RunFolder
 
 
@@ -58,7 +57,6 @@ def distil(
     tiles = training_tiles(data or taught.record.data, split or taught.record.split, classes)
     _check_tiles(taught, tiles)
     settings = _student_of(kind, taught, assignments(set))
-    stage = taught.checkpoint(kind.stages[0])
     record = taught.record.model_copy(
         update={
             "settings": settings.model_dump(mode="json"),
@@ -66,7 +64,7 @@ def distil(
             "budget": Budget(steps=steps, minutes=5.0 if steps is None and minutes is None else minutes),
             "versions": versions(),
             "started": now(),
-            "begun_from": checkpoint.fingerprint(stage),
+            "begun_from": checkpoint_of(taught),
         }
     )
     student = Run.create(run, record, resume)

@@ -14,9 +14,9 @@ from nucleosynth.errors import UserError, unknown_name
 from nucleosynth.progress import say
 from nucleosynth.run import Budget, Run, RunRecord, TrainingSource, now, versions
 from nucleosynth.sample import Sample
-from nucleosynth.verbs.options import MethodOrNone
+from nucleosynth.verbs.options import MethodOrNone, RunToBegin
 
-OPTIONS = ("method", "data", "run", "split", "classes", "preset", "without", "steps", "minutes", "seed")
+OPTIONS = ("method", "data", "run", "split", "classes", "preset", "from", "without", "steps", "minutes", "seed")
 """What a TOML file may give beside [settings]."""
 
 
@@ -28,6 +28,7 @@ def fit(
     split: str | None = None,
     classes: str | None = None,
     preset: str | None = None,
+    from_: RunToBegin = None,
     without: str | None = None,
     steps: int | None = None,
     minutes: float | None = None,
@@ -51,6 +52,8 @@ def fit(
             on all that are not held out by name.
         classes: read them in this class scheme: a name of `nucleosynth list`, or a TOML file.
         preset: named settings of the method; "tiny" unless given.
+        from_: begin from the weights and settings of a trained run: its folder, or pretrained:NAME (see
+            `nucleosynth list`); its classes and tissues need not be these. jointflow can.
         without: parts that the method is to do without, beside those that the preset leaves out: points, distance, text
             or counts of cosyn; with commas.
         steps: train for so many steps.
@@ -67,12 +70,16 @@ def fit(
         Interrupted: stopped; everything is saved.
     """
     given: dict[str, Any] = {"method": method, "data": data, "run": run, "split": split, "classes": classes}
-    given |= {"preset": preset, "without": without, "seed": seed, "steps": steps, "minutes": minutes}
+    given |= {"preset": preset, "from": from_, "without": without, "seed": seed, "steps": steps, "minutes": minutes}
     options, changes = with_file(config, given)
     changes |= assignments(set)
     kind = trained_by(_needed(options, "method"))
-    chosen = options.get("preset") or "tiny"
-    settings = resolve_settings(kind.presets, chosen, changes, str(config or "--set"))
+    before = _begun(kind, options)
+    chosen = before.record.preset if before else options.get("preset") or "tiny"
+    if before:
+        settings = settings_from(kind, before, changes | {"begin": options["from"]}, str(config or "--set"))
+    else:
+        settings = resolve_settings(kind.presets, chosen, changes, str(config or "--set"))
     settings = ablated(kind.name, settings, options.get("without", ()))
     settings.check_files()
     resolve(_needed(options, "data"))
@@ -87,9 +94,10 @@ def fit(
         budget=_budget(options),
         class_names=tiles[0].class_names,
         class_scheme=tiles[0].class_scheme,
-        training_sources=sources_of(tiles),
+        training_sources=joined_sources(sources_of(tiles), before.record.training_sources if before else ()),
         versions=versions(),
         started=now(),
+        begun_from=checkpoint_of(before) if before else "",
     )
     return train(record, tiles, Path(_needed(options, "run")), resume=resume, device=device, precision=precision)
 
@@ -171,6 +179,52 @@ def sources_of(tiles: Sequence[Sample]) -> tuple[TrainingSource, ...]:
         TrainingSource(source=source, licence=licence)
         for source, licence in sorted({(t.source, t.licence) for t in tiles})
     )
+
+
+def joined_sources(*parts: Sequence[TrainingSource]) -> tuple[TrainingSource, ...]:
+    """Sources of several trainings, each once, sorted."""
+    return tuple(sorted({source for part in parts for source in part}, key=lambda each: (each.source, each.licence)))
+
+
+def checkpoint_of(run: Run) -> str:
+    """The fingerprint of the weights that a run makes tiles with."""
+    from nucleosynth.methods.provenance import Origin
+
+    return Origin.of(run).checkpoint
+
+
+def settings_from(kind: Any, before: Run, changes: Mapping[str, Any], where: str) -> Any:
+    """The settings of a trained run, with changes."""
+    return config.resolve(type(kind.presets["tiny"]).model_validate(before.record.settings), changes, where)
+
+
+def _begun(kind: Any, options: Mapping[str, Any]) -> Run | None:
+    """The run to begin from, if one is asked for.
+
+    Raises:
+        UserError: no such run, one of another method, a student's, or a preset beside it.
+    """
+    if not options.get("from"):
+        return None
+    before = Run.open(options["from"])
+    can = "begin" in type(kind.presets["tiny"]).model_fields
+    student = before.record.settings.get("role") == "student"
+    if not can or before.record.method != kind.name or student:
+        raise UserError(
+            "this cannot be begun from" if can else f"{kind.name} always begins from random weights",
+            expected=f"a trained run of {kind.name}" if can else "no --from",
+            got=f"{'a student' if student else 'a run'} of {before.record.method}",
+            where=str(before.folder),
+            mend="leave --from out, or take jointflow and a run of it",
+        )
+    if options.get("preset"):
+        raise UserError(
+            "a preset beside a run to begin from",
+            expected="one of --preset and --from",
+            got=f"--preset {options['preset']} --from {options['from']}",
+            mend="leave --preset out: the settings are those of the run, and --set changes them",
+        )
+    return before
 
 
 def resolve_settings(presets: Mapping[str, S], preset: str, changes: Mapping[str, Any], where: str) -> S:
