@@ -11,6 +11,19 @@ from nucleosynth.run import Budget, RunRecord
 from nucleosynth.sample import Sample
 from nucleosynth.verbs.fit import sources_of
 
+DRAWN = "phantom:tiles=4&size=64&sources=2"
+SMALL_JOINTFLOW = (
+    "tile=32",
+    "network.widths=[16,32]",
+    "network.blocks=[1,1]",
+    "network.attention=[false,true]",
+    "network.embedding=32",
+    "training.batch=4",
+    "sampling.steps=4",
+    "sampling.guided_steps=2",
+)
+"""Settings with which jointflow trains in a second."""
+
 
 def record_of(method: str, settings: Settings, tiles: Sequence[Sample], seed: int = 3, steps: int = 2) -> RunRecord:
     """The record of a run on drawn tissue."""

@@ -29,7 +29,7 @@ EXPECTED = {
     "subset": "--by",
     "captions": "--table",
     "fit": "--without",
-    "distil": "[--steps",
+    "distil": "few evaluations",
     "generate": "--mode",
     "layouts fit": "--overwrite",
     "layouts sample": "LIBRARY",

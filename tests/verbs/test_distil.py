@@ -6,22 +6,13 @@ from typing import Any
 import pytest
 
 import nucleosynth
+from made_runs import DRAWN as DATA
+from made_runs import SMALL_JOINTFLOW as SMALL
 from nucleosynth.data.reader import read
 from nucleosynth.errors import Interrupted, UserError
 from nucleosynth.run import Run
 from nucleosynth.training import checkpoint, loop
 
-DATA = "phantom:tiles=4&size=64&sources=2"
-SMALL = (
-    "tile=32",
-    "network.widths=[16,32]",
-    "network.blocks=[1,1]",
-    "network.attention=[false,true]",
-    "network.embedding=32",
-    "training.batch=4",
-    "sampling.steps=4",
-    "sampling.guided_steps=2",
-)
 TAUGHT = ("student.batch=4", "student.every=2", "student.keep=2", "student.steps=2")
 
 

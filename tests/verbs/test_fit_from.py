@@ -8,6 +8,8 @@ import pytest
 import torch
 
 import nucleosynth
+from made_runs import DRAWN as DATA
+from made_runs import SMALL_JOINTFLOW as SMALL
 from nucleosynth.data.reader import read
 from nucleosynth.errors import UserError
 from nucleosynth.methods.jointflow import JointFlow
@@ -15,7 +17,6 @@ from nucleosynth.methods.jointflow_transfer import ChannelNames
 from nucleosynth.run import Run
 from nucleosynth.sample import Condition
 from nucleosynth.training.device import fabric_for
-from test_distil import DATA, SMALL
 
 
 @pytest.fixture(scope="module")
