@@ -130,6 +130,12 @@ def evidence(**changes: Any) -> r.Evidence:
     def estimate(metric: str, value: float, floor: float, better: str = "lower") -> r.Estimate:
         return r.Estimate(metric=metric, value=value, low=0.9 * value, high=1.12 * value, floor=floor, better=better)
 
+    def interval(value: float) -> r.Interval:
+        return r.Interval(value=value, low=0.875 * value, high=1.0625 * value)
+
+    def agreement(metric: str, value: float, real: float) -> r.Agreement:
+        return r.Agreement(metric=metric, synthetic=interval(value), real=interval(real), share=interval(value / real))
+
     whole = {
         "windows": {"training": 120, "test": 96, "synthetic": 128},
         "side_px": 64,
@@ -156,6 +162,18 @@ def evidence(**changes: Any) -> r.Evidence:
             estimate("recall", 0.42, 0.88, "higher"),
             estimate("density", 0.8, 1.02, "higher"),
             estimate("coverage", 0.66, 0.95, "higher"),
+        ),
+        "consistency": r.Consistency(
+            seed=3,
+            steps=400,
+            windows={"synthetic": 128, "test": 96},
+            scores=(
+                agreement("dice", 0.7, 0.75),
+                agreement("aji", 0.4, 0.5),
+                agreement("pq", 0.32, 0.4),
+                agreement("f_d", 0.6, 0.64),
+                agreement("accuracy", 0.85, 0.8),
+            ),
         ),
     }
     return r.Evidence(**(whole | changes))

@@ -7,7 +7,9 @@ import pytest
 import faked_results as faked
 from nucleosynth.report import cautions, copies, readings
 from nucleosynth.report.holm import holm
-from nucleosynth.report.results import Enough, Results
+from nucleosynth.report.results import Enough, Interval, Results
+
+(COVERAGE,) = (each for each in faked.evidence().distances if each.metric == "coverage")
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +186,7 @@ def test_copies_are_called_so(
     }
     evidence = faked.evidence(copies=found_copies, fsd=6.0, fsd_floor=2.0)
     study = with_maker(study, evidence=evidence)
-    classes, contrast, found, diversity = readings.readings(study.makers[0], study)
+    classes, contrast, _, found, _, diversity = readings.readings(study.makers[0], study)
     assert said in found[2]
     assert "3.0 times as far" in classes[2]
     assert contrast[2].startswith("80 %")
@@ -231,6 +233,7 @@ def test_holm_corrects_for_those_that_are_left() -> None:
         ({"fsd": 1.0, "fsd_floor": 0.0}, 0, "further from the training tiles"),
         ({"contrast": None}, 1, "too few nuclei"),
         ({"contrast_real": -0.1}, 1, "too few nuclei"),
+        ({"distances": (COVERAGE.model_copy(update={"floor": None}),)}, 4, "too few windows"),
     ],
 )
 def test_what_cannot_be_told_is_not_told(study: Results, changes: dict[str, Any], question: int, said: str) -> None:
@@ -238,7 +241,40 @@ def test_what_cannot_be_told_is_not_told(study: Results, changes: dict[str, Any]
     assert said in readings.readings(changed.makers[0], changed)[question][2]
 
 
+@pytest.mark.parametrize(
+    ("share", "said"),
+    [
+        (
+            (0.8, 0.7, 0.85),
+            "with their labels is 80 % of that with the labels of held-out real tiles (95 % interval",
+        ),
+        ((0.8, 0.7, 0.85), "70 % to 85 %): some labels do not fit their images, or the images look like no real tile"),
+        ((1.2, 1.1, 1.3), "they are easier to read"),
+        ((0.9, 0.8, 1.1), "no difference could be shown"),
+        ((0.9, None, None), "by an unknown margin of chance"),
+        ((None, None, None), "too few nuclei"),
+    ],
+)
+def test_the_witness_s_agreement_in_words(study: Results, share: tuple[float | None, ...], said: str) -> None:
+    whole = faked.evidence().consistency
+    assert whole
+    shares = Interval(**dict(zip(("value", "low", "high"), share, strict=True)))
+    scores = tuple(each.model_copy(update={"share": shares}) for each in whole.scores if each.metric == "pq")
+    evidence = faked.evidence(consistency=whole.model_copy(update={"scores": scores}))
+    changed = with_maker(study, evidence=evidence)
+    _, numbers, reading = readings.readings(changed.makers[0], changed)[2]
+    assert numbers == "PQ of the witness 0.320; held-out real 0.400"
+    assert said in reading
+
+
+def test_variety_is_told_by_coverage(study: Results) -> None:
+    said = readings.readings(study.makers[0], study)[4]
+    assert said[1] == "coverage 0.66; held-out real 0.95"
+    assert said[2].startswith("66 % of the training windows have a synthetic one")
+
+
 def test_without_copies_and_diversity_there_is_no_such_question(study: Results) -> None:
-    changed = with_maker(study, evidence=faked.evidence(copies={}), diversity=None)
+    bare = faked.evidence(copies={}, consistency=None, distances=())
+    changed = with_maker(study, evidence=bare, diversity=None)
     assert len(readings.readings(changed.makers[0], changed)) == 2
     assert not copies.suspect(changed.makers[0], changed)

@@ -46,6 +46,7 @@ def test_every_record_has_its_row(study: Results, written: dict[str, list[dict[s
         "classes": 3 * len(FRACTIONS) * 4 * 3,
         "confusion": arms * len(FRACTIONS) * 4 * 4,
         "distances": 2 * len(FRACTIONS) * 9 * 4,
+        "consistency": 2 * 3 * len(FRACTIONS) * 5,
         "images": judges * 4,
         "colours": 3,
         "enough": len(study.enough),

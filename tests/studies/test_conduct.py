@@ -32,7 +32,9 @@ def _plain_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_study_of_two_seeds(tmp_path: Path) -> None:
     judge, turner = Forgetful(), Turner()
     found = faked_study.run(tmp_path, judge=judge, turner=turner)
-    assert judge.calls == [(4, 0, 0, STEPS), (4, 4, 0, STEPS), (4, 0, 1, STEPS), (4, 4, 1, STEPS)]
+    judges, witness = judge.calls[:4], judge.calls[4:]
+    assert judges == [(4, 0, 0, STEPS), (4, 4, 0, STEPS), (4, 0, 1, STEPS), (4, 4, 1, STEPS)]
+    assert witness == [(4, 0, 2, STEPS)]
     assert turner.calls == [4]
     assert [arm.name for arm in found.arms] == ["real", "real+jointflow"]
     (maker,) = found.makers
@@ -94,7 +96,7 @@ def test_finished_judges_are_read_back(tmp_path: Path) -> None:
     assert not (tmp_path / "study.json").exists()
     judge = Forgetful()
     resumed = faked_study.run(tmp_path, judge=judge)
-    assert judge.calls == [(4, 4, 1, STEPS)]
+    assert judge.calls == [(4, 4, 1, STEPS), (4, 0, 2, STEPS)]
     whole = faked_study.run(tmp_path / "at_once")
     assert _timeless(resumed) == _timeless(whole)
 
@@ -122,7 +124,7 @@ def test_folds_and_fractions_are_judged_each_by_itself(tmp_path: Path) -> None:
         ("fold 1", 1.0),
     ]
     assert turner.calls == [2, 2, 4, 4]
-    assert len(judge.calls) == 2 * 2 * 4
+    assert len(judge.calls) == (2 * 2 + 1) * 4
     for fraction, real in ((0.5, 2), (1.0, 4)):
         assert [(j.fold, j.seed) for j in found.judged("real", fraction)] == [
             ("fold 0", 0),
@@ -142,7 +144,7 @@ def test_several_ratios_share_pairs_and_the_smaller_takes_the_first(tmp_path: Pa
     judge, turner = Forgetful(), Turner()
     found = faked_study.run(tmp_path, judge=judge, turner=turner, seeds=1, ratios=(0.5, 2.0))
     assert turner.calls == [8]
-    small, large = judge.diets[1:]
+    small, large = judge.diets[1:3]
     assert list(small.synthetic) == list(large.synthetic)[:2]
     assert [judged.ratio for judged in found.judgements] == [None, 0.5, 2.0]
     assert [judged.share for judged in found.judgements] == pytest.approx([0, 1 / 3, 2 / 3])
@@ -153,12 +155,13 @@ def test_classic_and_compute_reach_the_judge(tmp_path: Path) -> None:
     texts = ["real", "real+classic", "real+classic+jointflow", "real+classic@jointflow"]
     found = faked_study.run(tmp_path, texts, 1, judge)
     assert [arm.name for arm in found.arms] == ["real", "real+classic", "real+classic@jointflow", texts[2]]
-    assert [diet.classic for diet in judge.diets] == [False, True, True, True]
+    diets = judge.diets[:4]
+    assert [diet.classic for diet in diets] == [False, True, True, True]
     # 15 s of fitting and making, at the pace of 10 steps in 30 s.
     assert (FIT_SECONDS + MAKE_SECONDS, found.judged("real+classic", 1.0)[0].seconds) == (15, 30)
     assert judge.diets[2].steps == STEPS + 5
     assert not judge.diets[2].synthetic
-    assert [judged.steps for judged in found.judgements] == [diet.steps for diet in judge.diets]
+    assert [judged.steps for judged in found.judgements] == [diet.steps for diet in diets]
     assert [each.arm for each in found.enough] == ["real", "real+classic"]
 
 
@@ -236,7 +239,7 @@ def test_a_store_is_used_whole_or_at_a_ratio(tmp_path: Path) -> None:
     made = [synthetic(tile, k, ["drawn/0", "drawn/1"]) for k, tile in enumerate(material()[0].training[:3])]
     judge = Forgetful()
     found = faked_study.run(tmp_path / "run", ["real", f"real+{name}"], 1, judge, Turner({name: made}))
-    assert [call[:2] for call in judge.calls] == [(4, 0), (4, 3)]
+    assert [call[:2] for call in judge.calls[:2]] == [(4, 0), (4, 3)]
     assert found.judgements[1].ratio == pytest.approx(0.75)
     assert found.arms[1].label == "real+pairs"
     assert "turner, checkpoint 0123" in found.makers[0].made_by

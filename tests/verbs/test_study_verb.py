@@ -10,6 +10,9 @@ from drawn import drawn_sample
 from faked_study import Write, synthetic
 from nucleosynth.cli import main
 from nucleosynth.data import store
+from nucleosynth.run import Run
+from nucleosynth.segmentation.judge import STAGE
+from nucleosynth.training.checkpoint import fingerprint
 from nucleosynth.verbs import study as verb
 from nucleosynth.verbs.study import study
 
@@ -115,6 +118,10 @@ def test_a_recipe_is_fitted_inside_and_goes_on_wherever_it_was_stopped(
     assert [each["source"] for each in record["training_sources"]] == list(first.parts[0].training.sources)
     assert first.judgements[1].ratio == pytest.approx(1, abs=0.5)
     pairs = {path: path.read_bytes() for path in sorted((place / "pairs").glob("*.parquet"))}
+    witness = run / "parts" / "test-1.0" / "witness"
+    learnt = _learnt(witness)
+    assert maker.evidence.consistency
+    assert json.loads((witness / "run.json").read_text())["seed"] == maker.evidence.consistency.seed == 1
     for lost in (["spent.json"], ["spent.json", "maker.json", "making.json"]):
         for name in lost:
             (place / name).unlink()
@@ -122,6 +129,13 @@ def test_a_recipe_is_fitted_inside_and_goes_on_wherever_it_was_stopped(
         again = study(data=data, arm=arms, run=run, resume=True, **options)
         assert again.judgements == first.judgements
         assert {path: path.read_bytes() for path in pairs} == pairs
+        assert _learnt(witness) == learnt
+        assert again.makers[0].evidence == maker.evidence
+
+
+def _learnt(run: Path) -> tuple[Any, str]:
+    """Every step that a judge was trained for, and its weights."""
+    return Run.open(run).read_log(STAGE), fingerprint(Run.open(run).checkpoint(STAGE))
 
 
 def _checkpoint(words: str) -> str:

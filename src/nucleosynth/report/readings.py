@@ -1,7 +1,7 @@
-"""What the numbers of synthetic tiles say, in words: classes, contrast, copies, diversity."""
+"""What the numbers of synthetic tiles say, in words: classes, contrast, agreement, copies, variety, diversity."""
 
 from nucleosynth.report import copies
-from nucleosynth.report.results import Evidence, Maker, Results
+from nucleosynth.report.results import Agreement, Estimate, Evidence, Maker, Results
 from nucleosynth.report.words import equals, number, percent
 
 
@@ -20,10 +20,17 @@ def readings(maker: Maker, results: Results) -> list[tuple[str, str, str]]:
             _contrast(evidence),
         ),
     ]
+    if agreement := agreement_in(evidence, results.metrics[0].name):
+        own, real = number(agreement.synthetic.value), number(agreement.real.value)
+        numbers = f"{results.metrics[0].label} of the witness {own}; held-out real {real}"
+        found.append(("Does another network see the labelled nuclei in the images?", numbers, _agreement(agreement)))
     if evidence.copies:
         near, real = (number(evidence.copies[name], 2) for name in ("distance", "held_out_distance"))
         numbers = f"distance {near}; held-out real {real}"
         found.append(("Are they copies of training tiles?", numbers, _copies(maker, results)))
+    if coverage := next((each for each in evidence.distances if each.metric.startswith("coverage")), None):
+        numbers = f"coverage {number(coverage.value, 2)}; held-out real {number(coverage.floor, 2)}"
+        found.append(("Are they as varied as real tiles?", numbers, _variety(coverage)))
     if maker.diversity is not None:
         numbers = f"difference {number(maker.diversity, 2)}; different real tiles 1"
         found.append(("Do images of one layout differ?", numbers, diversity(maker.diversity)))
@@ -49,6 +56,36 @@ def _contrast(evidence: Evidence) -> str:
     if evidence.contrast is None or not evidence.contrast_real or evidence.contrast_real < 0:
         return "too few nuclei to tell"
     return f"{percent(evidence.contrast / evidence.contrast_real)} of the real contrast between nuclei and surroundings"
+
+
+def agreement_in(evidence: Evidence, metric: str) -> Agreement | None:
+    """The witness's agreement by a score; None where there was no witness."""
+    scores = evidence.consistency.scores if evidence.consistency else ()
+    return next((each for each in scores if each.metric == metric), None)
+
+
+def _agreement(found: Agreement) -> str:
+    share = found.share
+    if share.value is None:
+        return "too few nuclei to tell"
+    said = f"its agreement with their labels is {percent(share.value)} of that with the labels of held-out real tiles"
+    if share.low is None or share.high is None:
+        return f"{said}, by an unknown margin of chance"
+    said += f" (95 % interval {percent(share.low)} to {percent(share.high)})"
+    if share.high < 1:
+        return f"{said}: some labels do not fit their images, or the images look like no real tile"
+    if share.low > 1:
+        return f"{said}: they are easier to read, as tiles that look like the training tiles are"
+    return f"{said}: no difference could be shown"
+
+
+def _variety(coverage: Estimate) -> str:
+    if coverage.value is None or coverage.floor is None:
+        return "too few windows to tell"
+    return (
+        f"{percent(coverage.value)} of the training windows have a synthetic one that looks like them; "
+        f"{percent(coverage.floor)} a held-out real one"
+    )
 
 
 def _copies(maker: Maker, results: Results) -> str:

@@ -97,6 +97,36 @@ class Estimate(Record):
     better: Literal["lower", "higher"]
 
 
+class Interval(Record):
+    """A number with its 95 % interval."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+class Agreement(Record):
+    """By one score, how well what the witness sees agrees with the labels: of synthetic windows, of held-out real ones,
+    and the first as a share of the second."""
+
+    metric: str
+    synthetic: Interval
+    real: Interval
+    share: Interval
+
+
+class Consistency(Record):
+    """Whether images and labels belong together: the witness, a segmentation network that judges nothing, has learnt
+    from the real training tiles alone and is shown windows of one size."""
+
+    seed: int
+    """No judge's."""
+    steps: int
+    windows: dict[str, int]
+    """How many it was shown: synthetic, test."""
+    scores: tuple[Agreement, ...]
+
+
 class Evidence(Record):
     """What synthetic tiles look like beside real ones, in windows of one size and resolution."""
 
@@ -118,6 +148,8 @@ class Evidence(Record):
     encoder: str = ""
     """What `distances` were measured by: its name and the digest of its weights."""
     distances: tuple[Estimate, ...] = ()
+    consistency: Consistency | None = None
+    """None: measured before there was a witness."""
 
 
 class Part(Record):

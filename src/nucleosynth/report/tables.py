@@ -20,7 +20,7 @@ _SCORES = (
     score_tables.images,
     score_tables.enough,
 )
-_LOOKS = (tile_tables.distances, tile_tables.colours, tile_tables.published)
+_LOOKS = (tile_tables.distances, tile_tables.consistency, tile_tables.colours, tile_tables.published)
 
 
 def write(folder: Path, results: Results) -> Path:

@@ -151,6 +151,43 @@ def distances(results: Results) -> Table:
     return Table("distances", columns, rows)
 
 
+def consistency(results: Results) -> Table:
+    """A row for each maker, fold, fraction and score of the witness."""
+    columns = {
+        "maker": "its name in arms.csv",
+        "fold": "of the data",
+        "fraction": JUDGE["fraction"],
+        "metric": "between what the witness, a network that judges nothing, sees in windows and their labels",
+        "seed": "of the witness, no judge's",
+        "steps": "that it was trained for, on the real training tiles alone",
+        "windows_synthetic": "that it was shown",
+        "windows_test": "that it was shown",
+        **{
+            side + end: f"{meaning}{tail}"
+            for side, meaning in _AGREEMENT.items()
+            for end, tail in (("", ""), ("_low", ": lower end of the 95 % interval"), ("_high", ": upper end"))
+        },
+    }
+    rows = [
+        (
+            *(maker.name, maker.fold, maker.fraction, each.metric, found.seed, found.steps),
+            *(found.windows.get(name) for name in ("synthetic", "test")),
+            *(value for side in _AGREEMENT for value in getattr(each, side).model_dump().values()),
+        )
+        for maker in results.makers
+        if (found := maker.evidence.consistency)
+        for each in found.scores
+    ]
+    return Table("consistency", columns, rows)
+
+
+_AGREEMENT = {
+    "synthetic": "of synthetic windows",
+    "real": "of test windows",
+    "share": "synthetic as a share of test",
+}
+
+
 def colours(results: Results) -> Table:
     """A row for each tissue and set of tiles."""
     columns = {

@@ -3,6 +3,7 @@
     parts/<fold>-<fraction>/part.json            the real tiles: counts, the judge's ceiling
     parts/<fold>-<fraction>/makers/<name>/       a recipe's run and pairs; maker.json: what they look like
     parts/<fold>-<fraction>/judges/<arm>/seed_<s>/    see trials.py
+    parts/<fold>-<fraction>/witness/             see witness.py
     pictures/                                    what the report shows
     study.json                                   everything, see report/results.py
 
@@ -30,6 +31,7 @@ from nucleosynth.studies.parts import Part
 from nucleosynth.studies.plan import Plan
 from nucleosynth.studies.scoring import metrics
 from nucleosynth.studies.trials import Place, Spent, TrainJudge, first_pairs, trial
+from nucleosynth.studies.witness import Witness
 
 PART, MAKER, TOGETHER = "part.json", "maker.json", "together.json"
 Kept = TypeVar("Kept", bound=Record)
@@ -118,7 +120,8 @@ def _walk(plan: Plan, arms: Sequence[Arm], part: Part, folder: Path, tools: Tool
     for seed in plan.seeds:
         for arm in arms:
             judgements.append(_judgement(arm, part, seed, made, judgements, plan, folder, tools.train))
-    look = Look(plan, part, made, folder, tools.ceiling, tools.encoder)
+    witness = Witness(plan, part, place / "witness", tools.train)
+    look = Look(plan, part, made, folder, tools.ceiling, tools.encoder, witness)
     return _Walked(
         _kept(place / PART, report.Part, look.real),
         tuple(_kept(place / "makers" / maker.slug / MAKER, report.Maker, partial(look.maker, maker)) for maker in made),

@@ -5,10 +5,12 @@ None of it decides anything: it is shown.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from nucleosynth.encoders.encoder import Encoder
+from nucleosynth.metrics.resampling import Side
 from nucleosynth.progress import say
 from nucleosynth.report import results as report
 from nucleosynth.sample import Sample
@@ -17,6 +19,7 @@ from nucleosynth.studies.arms import Maker
 from nucleosynth.studies.evidence import common_side, described, evidence, windows
 from nucleosynth.studies.parts import Part
 from nucleosynth.studies.plan import Plan
+from nucleosynth.studies.witness import Witness
 
 Ceiling = Callable[[Sequence[Sample]], dict[str, float | None]]
 """What perfect maps would score on some tiles."""
@@ -55,6 +58,7 @@ class Look:
     folder: Path
     ceiling: Ceiling
     encoder: Encoder
+    witness: Witness
 
     def real(self) -> report.Part:
         """Counts and pictures of the real tiles."""
@@ -80,6 +84,7 @@ class Look:
         say(f"what the pairs of {maker.label} look like beside real tiles")
         own, known, tests = (self._windows(tiles) for tiles in (made.samples, part.training, part.tests))
         galleries, diversity = self._galleries(maker) if self._first else ((), None)
+        seen = evidence(own, known, tests, part.training, self.encoder, self.plan.seed)
         return report.Maker(
             name=maker.name,
             label=maker.label,
@@ -89,7 +94,7 @@ class Look:
             synthetic=described(made.samples),
             fit_seconds=made.fit_seconds,
             make_seconds=made.make_seconds,
-            evidence=evidence(own, known, tests, part.training, self.encoder, self.plan.seed),
+            evidence=seen.model_copy(update={"consistency": self.witness.consistency(own, self._held_out)}),
             pairs=figures.write_pairs(self.folder, f"{part.slug}_pairs_{maker.slug}", own, self.plan.seed),
             galleries=galleries,
             diversity=diversity,
@@ -113,6 +118,11 @@ class Look:
     def _first(self) -> bool:
         """Galleries are made in the first fold alone: the others would double the report and tell the same."""
         return self.part.fold == self.plan.folds[0]
+
+    @cached_property
+    def _held_out(self) -> Side:
+        """What the witness makes of test windows, the same beside every maker."""
+        return self.witness.sees(self._windows(self.part.tests))
 
     def _galleries(self, maker: Maker) -> tuple[tuple[report.Gallery, ...], float | None]:
         part, made = self.part, self.made[maker]
