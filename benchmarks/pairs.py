@@ -1,11 +1,18 @@
 """What the pairs of a trained run are worth before any judge sees them.
 
     python benchmarks/pairs.py RUN DATA [--classes SCHEME] [--n 128] [--set sampling.guidance=1.5 ...] [--json FILE]
+        [--judge RUN] [--conditions points]
 
 RUN is a run folder of any method, DATA the data it was trained on (with splits). Prints one table:
 
     contrast     median haematoxylin contrast of nuclei to the 3-px ring around them, synthetic over real crops
-    FSD          Frechet distance of class proportions (per cent, background in); its floor: real crops to real crops
+    FD, KID      distances of features of the embedded encoder, which the name has, to real crops; their floors: as many
+                 other crops of the same tiles, and of held-out ones
+    FSD          Frechet distance of class proportions (per cent, background in); its floors likewise, and one of twice
+                 as many real crops
+    consistency  with --judge, a run of `nucleosynth segment fit` on the same split: Dice, AJI, PQ, F_d and Acc of what
+                 it sees in the images, against their labels; the same of held-out crops of one size; the first as a
+                 share of the second
     nuclei       median a tile, and the share of empty tiles
     area         quartiles of the nuclei's areas, synthetic over real crops
     counts       nuclei of each class asked for but not made, or made but not asked for, over those asked for; beside
@@ -19,7 +26,9 @@ RUN is a run folder of any method, DATA the data it was trained on (with splits)
                  caption comes beside a label
     images       AJI and PQ of labels made for held-out images
 
-Rows of conditions that a method does not take are left out.
+Rows of conditions that a method does not take are left out. Low and high: intervals of 95 % (benchmarks/likeness.py).
+--conditions points: the pairs of all rows down to copies are made from the points of training windows, as CoSyn makes
+its own, so that methods that follow points are compared under one condition; else from what each makes up by itself.
 """
 
 import argparse
@@ -32,6 +41,8 @@ from typing import Any
 
 import numpy as np
 
+import likeness
+from likeness import proportions
 from nucleosynth import catalog, config
 from nucleosynth.conditions import captions
 from nucleosynth.conditions.counts import from_classes
@@ -39,14 +50,17 @@ from nucleosynth.conditions.points import from_instances
 from nucleosynth.data.crops import Crops
 from nucleosynth.data.reader import read
 from nucleosynth.data.tiles import resample
+from nucleosynth.errors import UserError
 from nucleosynth.metrics.contrast import nuclear_contrast
 from nucleosynth.metrics.copies import copies
 from nucleosynth.metrics.diversity import diversity
 from nucleosynth.metrics.instance import mean, scores
-from nucleosynth.metrics.proportions import class_proportions, fsd
+from nucleosynth.metrics.proportions import fsd
 from nucleosynth.run import Run
 from nucleosynth.sample import Condition, Sample
 from nucleosynth.seeds import generator_of
+from nucleosynth.studies.held_out import condition_of, gives
+from nucleosynth.studies.scoring import defined
 from nucleosynth.training.device import fabric_for
 from nucleosynth.verbs.fit import assignments
 
@@ -62,13 +76,19 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=128)
     parser.add_argument("--classes", help="the class scheme that the run was trained in")
     parser.add_argument("--set", nargs="*", default=(), help="settings other than those of the training")
+    parser.add_argument("--judge", type=Path, help="a run of `nucleosynth segment fit`, for consistency")
+    parser.add_argument(
+        "--conditions", choices=("default", "points"), default="default", help="what pairs are made from"
+    )
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     model = changed(Run.open(options.run), options.set)
-    found = measure(model, options.data, options.n, options.classes)
-    print("\n".join(f"{name:<28}{value:.3f}" for name, value in found.items()))
+    found = measure(
+        model, options.data, options.n, options.classes, judge=options.judge, points=options.conditions == "points"
+    )
+    print("\n".join(f"{name:<44}{value:.4g}" for name, value in found.items()))
     if options.json:
-        options.json.write_text(json.dumps(found, indent=1) + "\n")
+        options.json.write_text(json.dumps(defined(found), indent=1) + "\n")
 
 
 def changed(run: Run, changes: Sequence[str]) -> Any:
@@ -80,20 +100,28 @@ def changed(run: Run, changes: Sequence[str]) -> Any:
     return kind.load(Run(run.folder, record, resume=True), fabric_for())
 
 
-def measure(model: Any, data: str, n: int, classes: str | None = None) -> dict[str, float]:
-    """The whole table."""
+def measure(
+    model: Any, data: str, n: int, classes: str | None = None, *, judge: Path | None = None, points: bool = False
+) -> dict[str, float]:
+    """The whole table.
+
+    Raises:
+        UserError: points for a method that does not follow them, or a judge that is none for these tiles.
+    """
     train, test = ([_at(model, tile) for tile in read(data, split, classes)] for split in ("train", "test"))
     real, again, held_out = (
         crops(tiles, count, seed, model) for seed, (tiles, count) in enumerate([(train, 2 * n)] * 2 + [(test, n)], 1)
     )
-    asked = list(islice(model.default_conditions(7), n))
+    look = likeness.judge_of(judge, model.class_names, test) if judge else None
+    asked = pointed(model, crops(train, n, 7, model)) if points else list(islice(model.default_conditions(7), n))
     made = list(model.generate(iter(asked), 7, count=n, batch=32))
     counts = [len(sample.classes) for sample in made], [len(sample.classes) for sample in real]
     near = copies(*([tile.image for tile in tiles] for tiles in (made, held_out, train)))
     found = {
         "contrast": contrast(made) / contrast(real),
-        "fsd": fsd(proportions(real), proportions(made)),
+        **likeness.distances(made, real, {"as many real crops": again[:n], "held-out crops": held_out}),
         "fsd, real to real": fsd(proportions(real), proportions(again)),
+        **(likeness.consistency(look, made, held_out) if look else {}),
         "nuclei, synthetic": float(np.median(counts[0])),
         "nuclei, real": float(np.median(counts[1])),
         **{
@@ -110,6 +138,18 @@ def measure(model: Any, data: str, n: int, classes: str | None = None) -> dict[s
         if side in model.takes and not (side == "caption" and "instances" in model.takes):
             found |= follow(model, held_out)
     return found | (label_images(model, test) if "image" in model.takes else {})
+
+
+def pointed(model: Any, windows: Sequence[Sample]) -> list[Condition]:
+    """The points of windows, and what else the method cannot do without.
+
+    Raises:
+        UserError: it does not follow points.
+    """
+    if not gives(model, "points"):
+        takes = ", ".join(sorted(model.takes)) or "nothing"
+        raise UserError("a method without points", expected="one that follows points", got=f"one that takes {takes}")
+    return [condition_of(window, "points", model) for window in windows]
 
 
 def follow_counts(model: Any, tiles: Sequence[Sample]) -> dict[str, float]:
@@ -221,11 +261,6 @@ def areas(samples: Sequence[Sample]) -> list[float]:
     sizes = [np.bincount(sample.instances.ravel())[1:] for sample in samples]
     every = np.concatenate(sizes)
     return np.quantile(every[every > 0], (0.25, 0.5, 0.75)).tolist()
-
-
-def proportions(samples: Sequence[Sample]) -> Any:
-    """Class proportions of each tile in per cent, background in."""
-    return np.array([class_proportions(s.instances, s.classes, len(s.class_names), background=True) for s in samples])
 
 
 def _make(model: Any, conditions: list[Condition]) -> list[Sample]:
