@@ -136,3 +136,8 @@ def resize_channels(maps: Channels, size: tuple[int, int]) -> Channels:
         for i, plane in enumerate(maps)
     ]
     return np.stack(planes).astype(np.float32)
+
+
+def read_at(coding: LabelCoding, maps: Channels, size: tuple[int, int]) -> tuple[Instances, Classes]:
+    """Nuclei (instances, classes) of a coding's channels (c h w), of a tile of another size (h w)."""
+    return coding.decode(resize_channels(maps, size), zoom=size[0] / maps.shape[1])

@@ -18,8 +18,9 @@ from typing import ClassVar, Self
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from numpy.typing import NDArray
 
-from nucleosynth.conditions.coding import Channels, LabelCoding, resize_channels
+from nucleosynth.conditions.coding import Channels, LabelCoding, read_at
 from nucleosynth.conditions.slots import Slots
 from nucleosynth.config import Settings
 from nucleosynth.data.crops import CodedTiles
@@ -34,12 +35,13 @@ from nucleosynth.methods.jointflow_presets import PRESETS, JointFlowFacts, Joint
 from nucleosynth.methods.jointflow_transfer import ChannelNames, begin_from
 from nucleosynth.methods.painting import rgb
 from nucleosynth.methods.provenance import Origin
+from nucleosynth.methods.reading import Label, Read, Unread
 from nucleosynth.methods.results import sample_of
 from nucleosynth.methods.sheets import write_pairs
 from nucleosynth.nets.count import StageCost
 from nucleosynth.nets.joint import JointNet
 from nucleosynth.run import Run
-from nucleosynth.sample import Condition, Image, Sample
+from nucleosynth.sample import Classes, Condition, Instances, Sample
 from nucleosynth.seeds import generator_of, seed_of
 from nucleosynth.stages.flow_sampling import denoiser, follow, leap
 from nucleosynth.stages.joint import GROUPS, FlowBatch, JointSizes, JointStage, build, restored
@@ -207,8 +209,8 @@ class JointFlow:
         return [StageCost.of(settings.stage, net, *passes, evaluations=path)]
 
     @torch.inference_mode()
-    def _make(self, group: Group, seed: int) -> list[tuple[int, Sample]]:
-        """The network's part for a group, then each sample's."""
+    def _make(self, group: Group, seed: int) -> Unread:
+        """The network's part for a group; the label of each sample is read, unless it was given whole."""
         told, inpaints = self._asking.told(group), "known" in group.given
         noise = SlotNoise(group, {name: (c, *group.size) for name, c in self._net.groups.items()}, seed, self._device)
         start = {name: noise.normal(name) for name in self._net.groups}
@@ -229,21 +231,33 @@ class JointFlow:
             x0 = follow(denoise, state, start, settings.sampling, whole, free)
         images = rgb(restored(x0["image"], self.facts.colours).clamp(-1, 1))
         labels = x0["label"].float().cpu().numpy()
-        return [
-            (slot.k, self._sample(slot, images[slot.position], labels[slot.position], seed)) for slot in group.slots
-        ]
+        reads = [self._read(slot, labels[slot.position]) for slot in group.slots]
+        return Unread(reads, partial(self._samples, group, seed, images))
 
-    def _sample(self, slot: Slot, image: Image, label: Channels, seed: int) -> Sample:
-        """Read the label at the condition's size, unless it was given whole."""
+    def _read(self, slot: Slot, label: Channels) -> Read:
+        """What reads the label of a slot, at the condition's size."""
         condition, (height, width) = slot.condition, own_size(slot.condition, self.mpp)
-        instances, classes = condition.instances, condition.classes
-        if instances is None or classes is None or condition.known is not None:
-            maps = resize_channels(label[:, :height, :width], condition.size)
-            instances, classes = self.coding.decode(maps, zoom=condition.size[0] / height)
-        return sample_of(self, slot, seed, image[:height, :width], instances, classes, condition.caption or "")
+        if condition.instances is not None and condition.classes is not None and condition.known is None:
+            return partial(_as_given, condition.instances, condition.classes)
+        return partial(read_at, self.coding, label[:, :height, :width], condition.size)
+
+    def _samples(
+        self, group: Group, seed: int, images: NDArray[np.uint8], labels: Sequence[Label]
+    ) -> list[tuple[int, Sample]]:
+        """What was made (b h w 3), with the labels that were read."""
+        made = []
+        for slot, label in zip(group.slots, labels, strict=True):
+            height, width = own_size(slot.condition, self.mpp)
+            image = images[slot.position, :height, :width]
+            made.append((slot.k, sample_of(self, slot, seed, image, *label, slot.condition.caption or "")))
+        return made
 
 
 def batch_of(coded: CodedTiles, encoder: TextEncoder, count: int, seed: int, step: int) -> FlowBatch:
     """The crops of a step, with the tokens of their captions."""
     crops = coded.batch(generator_of(seed, step), count)
     return FlowBatch(crops, *encoder(crops.captions))
+
+
+def _as_given(instances: Instances, classes: Classes) -> Label:
+    return instances, classes
