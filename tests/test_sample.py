@@ -152,10 +152,17 @@ def test_a_condition_says_what_it_gives_and_checks_it() -> None:
         (40, 48), class_names=CLASS_NAMES, instances=sample.instances, classes=sample.classes, tissue="colon"
     )
     assert condition.given() == {"instances", "tissue"}
+    more = replace(condition, reference=np.zeros((9, 7, 3), np.uint8), known=np.ones((40, 48), bool))
+    assert more.given() == {"instances", "tissue", "reference", "known"}, "a reference is of any size"
     for changes, message in (
         ({"image": np.zeros((9, 9, 3), np.uint8)}, "image of another size"),
         ({"image": np.zeros((40, 48), np.uint8)}, "not an RGB image"),
         ({"known": np.zeros((9, 9), bool)}, "known of another size"),
+        ({"known": np.ones((40, 48), np.uint8)}, "known is no mask"),
+        ({"known": np.ones((40, 48, 1), bool)}, "known is no mask"),
+        ({"reference": np.zeros((9, 9), np.uint8)}, "not an RGB image"),
+        ({"reference": np.zeros((0, 9, 3), np.uint8)}, "not an RGB image"),
+        ({"proportions": np.array([0.5, 0.6, 0.0])}, "proportions do not fit"),
         ({"points": sample.rotate(1).points}, "points of another size"),
         ({"classes": None}, "half a label"),
         ({"class_names": ()}, "out of range"),

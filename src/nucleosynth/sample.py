@@ -287,6 +287,8 @@ class Condition:
                     where=where,
                     mend="crop or resample",
                 )
+        if self.known is not None and (self.known.dtype != bool or self.known.ndim != 2):
+            raise UserError("known is no mask", expected="bool (h, w)", got=_form(self.known), where=where)
         if self.points is not None and self.points.size != self.size:
             raise UserError(
                 "points of another size",

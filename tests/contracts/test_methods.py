@@ -18,6 +18,7 @@ import made_runs
 from nucleosynth import catalog, config
 from nucleosynth.conditions.counts import from_classes
 from nucleosynth.conditions.points import from_instances
+from nucleosynth.conditions.proportions import from_label
 from nucleosynth.data.reader import read
 from nucleosynth.errors import Interrupted, UserError
 from nucleosynth.methods.label_painter import LabelPainter
@@ -241,17 +242,17 @@ def test_tiles_without_a_nucleus_are_refused(kind: Any, tiles: list[Sample], fab
     assert not list(run.folder.rglob("*.safetensors"))
 
 
-@pytest.mark.parametrize("side", ["points", "counts", "instances"])
+@pytest.mark.parametrize("side", ["points", "counts", "proportions", "instances"])
 def test_a_class_that_training_never_saw_is_refused(method: Method, kind: Any, tiles: list[Sample], side: str) -> None:
-    """JointFlow takes such points for nuclei of unknown type."""
-    if side not in kind.takes or kind.name == "jointflow":
-        pytest.skip(f"{kind.name} does not take {side}, or has another way")
+    if side not in kind.takes:
+        pytest.skip(f"{kind.name} does not take {side}")
     tile = tiles[0].crop(0, 0, 32, 32)
     names = (*tile.class_names, "martian")
     strange = replace(tile, class_names=names, classes=np.full_like(tile.classes, len(names)))
     give = {
         "points": {"points": from_instances(strange)},
         "counts": {"counts": from_classes(strange.classes, len(names))},
+        "proportions": {"proportions": from_label(strange.instances, strange.classes, len(names))},
         "instances": {"instances": strange.instances, "classes": strange.classes},
     }
     asked = Condition(tile.size, tile.mpp, names, name="far", **give[side])
@@ -309,15 +310,18 @@ def test_a_checkpoint_of_another_method_is_refused(kind: Any, run: Run, fabric: 
         kind.load(other, fabric)
 
 
-@pytest.mark.parametrize("side", ["points", "counts", "instances", "image"])
+@pytest.mark.parametrize("side", ["points", "counts", "proportions", "instances", "image", "known"])
 def test_a_given_side_is_kept(method: Method, kind: Any, tiles: list[Sample], side: str) -> None:
     if side not in kind.takes:
         pytest.skip(f"{kind.name} does not take {side}")
     tile = tiles[0].crop(0, 0, 50, 41)
+    known = np.arange(tile.size[1])[None].repeat(tile.size[0], axis=0) < 20
     asked = Condition(tile.size, 0.25, tile.class_names, name="given", source=tile.source, licence="its own")
     give = {
         "points": {"points": replace(from_instances(tile), mpp=0.25)},
         "counts": {"counts": from_classes(tile.classes, len(tile.class_names))},
+        "proportions": {"proportions": from_label(tile.instances, tile.classes, len(tile.class_names))},
+        "known": {"known": known, "image": tile.image, "instances": tile.instances, "classes": tile.classes},
         "instances": {"instances": tile.instances, "classes": tile.classes},
         "image": {"image": tile.image},
     }
@@ -327,6 +331,11 @@ def test_a_given_side_is_kept(method: Method, kind: Any, tiles: list[Sample], si
     if side == "instances":
         np.testing.assert_array_equal(found.instances, tile.instances)
         np.testing.assert_array_equal(found.classes, tile.classes)
+    if side == "known":
+        np.testing.assert_array_equal(found.image[known], tile.image[known])
+        np.testing.assert_array_equal(found.instances[known] > 0, tile.instances[known] > 0)
+        assert found.provenance["condition"]["known_share"] == round(float(known.mean()), 4)
+        assert found.source != tile.source
     licences = {"its own"} if side == "image" else {"its own", tile.licence}
     assert set(found.licence.split("; ")) == licences
     if side == "image":

@@ -76,7 +76,10 @@ def test_a_given_side_is_kept(run: Path, tmp_path: Path, side: str) -> None:
     assert [sample.sample_id for sample in found] == [sample.sample_id for sample in given]
     for sample, asked in zip(found, given, strict=True):
         assert sample.size == asked.size
-        assert "caption" not in sample.provenance["condition"]["given"]
+        assert (sample.caption, "caption" in sample.provenance["condition"]["given"]) == (
+            asked.caption,
+            bool(asked.caption),
+        )
         if side == "labels":
             np.testing.assert_array_equal(sample.instances, asked.instances)
         if side == "images":

@@ -150,14 +150,6 @@ def test_a_model_without_text_is_told_no_tile_s_caption(captioned: str, tmp_path
     assert ["caption" in sample.provenance["condition"]["given"] for sample in read(str(out))] == [False] * 3
 
 
-def test_a_method_without_text_refuses_a_caption(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    micro = ("tile=32", "network.widths=[16]", "network.blocks=[1]", "network.attention=[false]", "training.batch=2")
-    nucleosynth.fit("jointflow", data=DATA, run=tmp_path / "run", steps=1, set=(*micro, "sampling.steps=2"))
-    assert main(["generate", str(tmp_path / "run"), "--out", str(tmp_path / "out"), "--caption", "a gland"]) == 2
-    assert "a method that does: cosyn" in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
-
-
 @pytest.mark.parametrize(
     ("options", "words"),
     [

@@ -1,35 +1,27 @@
 """`nucleosynth generate`: pairs from a trained method, or what is missing beside a given side."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from itertools import count as naturals
-from itertools import groupby, islice, repeat
+from itertools import groupby, islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from nucleosynth import catalog
-from nucleosynth.conditions.counts import from_classes
-from nucleosynth.conditions.points import from_instances
-from nucleosynth.data.classes import renamed
-from nucleosynth.data.reader import read, resolve
+from nucleosynth.data.reader import read
 from nucleosynth.data.store import ROWS_PER_SHARD, StoreWriter, open_for_writing
-from nucleosynth.data.windows import Cutting, windows
-from nucleosynth.errors import UserError
-from nucleosynth.layouts import table
-from nucleosynth.layouts.asking import layout_conditions
 from nucleosynth.methods.reading import reading_in, spare_cores
 from nucleosynth.pictures import write_contact_sheet
 from nucleosynth.progress import progress, say
 from nucleosynth.run import Run
 from nucleosynth.sample import Condition, Sample
+from nucleosynth.verbs.generate_checks import check, check_numbers, check_tissue
+from nucleosynth.verbs.generate_conditions import Mode, Repaint, Wishes, conditions, number
 from nucleosynth.verbs.options import RunFolder
 
 SHEET = "_contact_sheet.png"
 SHOWN = 16
-SIDES = {"points": "points", "counts": "counts", "labels": "instances", "images": "image"}
-"""Option -> the field of a Condition that it gives."""
-PARTS = {"points": "points", "counts": "counts", "text": "caption"}
-"""Part that a model may have been built without (`fit --without`) -> the option that it then does not take."""
+PAIRS = 16
+"""As many are made where neither a number nor data say."""
 
 
 def generate(
@@ -40,11 +32,19 @@ def generate(
     seed: int = 0,
     size: int | None = None,
     batch: int = 16,
+    mode: Mode | None = None,
     points: str | None = None,
     counts: str | None = None,
+    proportions: str | None = None,
     labels: str | None = None,
     images: str | None = None,
+    tiles: str | None = None,
+    hole: float | None = None,
+    masks: Path | None = None,
+    repaint: Repaint | None = None,
     caption: str | None = None,
+    tissue: str | None = None,
+    reference: str | None = None,
     split: str | None = None,
     classes: str | None = None,
     overwrite: bool = False,
@@ -52,7 +52,7 @@ def generate(
     precision: str = "auto",
     workers: int | None = None,
 ) -> Path:
-    """Make pairs with a trained method, or the missing side of what is given; a given side is kept as it is.
+    """Make pairs with a trained method, or what is missing beside what is given, which is kept as it is.
 
     Sample k depends on the seed and k alone. An unfinished store of the same command is continued. Returns `out`.
 
@@ -63,12 +63,25 @@ def generate(
         seed: of all randomness.
         size: side of a tile, px at the method's resolution; given tiles are cut into such windows, else kept whole.
         batch: samples that go through the network together; other sizes give the same samples up to rounding.
+        mode: pair, image (for --labels), label (for --images) or inpaint (parts of --tiles); unless given, what is
+            given decides: without labels, images or tiles it is pair.
         points: place nuclei where this data has them, or a table of layouts (`nucleosynth layouts sample`, a .parquet
             file).
         counts: make as many nuclei of each class as each tile of this data has.
+        proportions: make nuclei that cover as much of a tile, class by class, as in each tile of this data.
         labels: paint an image for each label of this data; diffmix begins from the image that the label has.
         images: find the nuclei of each image of this data.
+        tiles: paint a part of each tile of this data anew, a random rectangle unless there are masks; the rest stays.
+        hole: the rectangle's share of the tile, above 0 and below 1; 0.3 unless given.
+        masks: a folder of PNGs named by sample_id in place of the rectangle, white where a tile is painted anew.
+        repaint: both: image and label are kept outside the hole and made anew in it (so it is unless given). image: the
+            image is, and a label for the whole tile is made anew. label: the label is, and an image for the whole tile
+            is made anew.
         caption: make what this sentence says; beside a given side, in place of each tile's own caption, or by itself.
+        tissue: make this tissue, one that the model was trained on; beside any side, in place of each tile's own.
+        reference: make images of the stain and style of this picture (PNG, TIFF or JPEG, taken to be at the method's
+            resolution), or of the tiles of this data in turn; beside any side but images. Its middle counts, as large
+            as a training window.
         split: use only this split of the given data.
         classes: read the given data in this class scheme, the one that the model was trained in.
         overwrite: replace a store in the output folder.
@@ -81,45 +94,33 @@ def generate(
         UserError: no trained run, a condition that the method does not take, or an output folder that is taken.
         MachineError, Interrupted: disk full, or stopped; whole shards stay, and the same command goes on.
     """
-    _check_numbers(n, size, batch, workers)
-    sides = {"points": points, "counts": counts, "labels": labels, "images": images}
-    asked = {name: data for name, data in sides.items() if data}
+    check_numbers(n, size, batch, workers)
+    data = {"points": points, "counts": counts, "proportions": proportions, "labels": labels, "images": images}
+    given = {name: each for name, each in (data | {"tiles": tiles}).items() if each}
+    wishes = Wishes(given, split, classes, size, caption, tissue, reference, mode, hole, masks, repaint)
     opened = Run.open(run)
     kind = catalog.load("method", opened.record.method)
-    side = _one_side(asked, kind)
-    _check_caption(caption, kind)
-    _check_parts([*asked, *(["caption"] if caption else [])], opened)
-    if side and not _is_layouts(side, asked[side]):
-        resolve(asked[side])
+    check(wishes, opened, kind)
     fabric = _fabric(device, precision)
     model = kind.load(opened, fabric)
+    check_tissue(tissue, model)
     if workers is None:
         workers = spare_cores(fabric.device.type)
-
-    def conditions() -> Iterator[Condition]:
-        if side:
-            return _captioned(_given(side, _Asked(asked[side], split, classes), size, model), caption)
-        if caption:
-            shape = (size, size) if size else model.size
-            return repeat(Condition(shape, model.mpp, model.class_names, caption=caption))
-        conditions: Iterator[Condition] = model.default_conditions(seed, size=(size, size) if size else None)
-        return conditions
-
-    if n is None:
-        n = sum(1 for _ in _given_once(side, _Asked(asked[side], split, classes), size, model)) if side else 16
-    stream = conditions()
+    stream = conditions(wishes, model, seed)
+    there = number(wishes, model) if n is None or masks else None
+    n = n or there or PAIRS
     identity = {
         "method": kind.name,
         "checkpoint": model.origin.checkpoint,
         "seed": seed,
         "size": size,
         "batch": batch,
-        **asked,
-        **({"caption": caption} if caption else {}),
+        **wishes.stated(),
+        "split": split,
+        "classes": classes,
     }
     rows = batch * -(-ROWS_PER_SHARD // batch)
-    told = identity | {"split": split, "classes": classes}
-    with open_for_writing(out, told, n, rows, overwrite) as store, reading_in(workers):
+    with open_for_writing(out, identity, n, rows, overwrite) as store, reading_in(workers):
         _fill(
             store,
             stream,
@@ -156,156 +157,7 @@ def _fill(
                 store.write(shard, islice(samples, len(store.rows(shard))))
 
 
-class _Asked(NamedTuple):
-    """Data that give a side, and how to read them."""
-
-    data: str
-    split: str | None
-    classes: str | None
-
-
-def _given(side: str, data: "_Asked", size: int | None, model: Any) -> Iterator[Condition]:
-    """The conditions of some data, again and again; in later rounds names get the round's number."""
-    for lap in naturals():
-        for condition in _given_once(side, data, size, model):
-            yield replace(condition, name=f"{condition.name}~{lap}") if lap else condition
-
-
-def _captioned(conditions: Iterator[Condition], caption: str | None) -> Iterator[Condition]:
-    return (replace(condition, caption=caption or condition.caption) for condition in conditions)
-
-
-def _given_once(side: str, data: "_Asked", size: int | None, model: Any) -> Iterator[Condition]:
-    if _is_layouts(side, data.data):
-        yield from layout_conditions(Path(data.data), model.class_names, model.mpp or model.facts.mpp, size)
-        return
-    for sample in read(*data):
-        for tile in _windows(sample, size, model.mpp):
-            yield _condition(side, renamed(tile, model.class_names), model)
-
-
-def _is_layouts(side: str, data: str) -> bool:
-    return side == "points" and table.is_table(data)
-
-
-def _windows(sample: Sample, size: int | None, mpp: float | None) -> Iterator[Sample]:
-    """The tile, or windows of it of `size` px at `mpp`, that do not overlap but for the last row and column."""
-    if size is None:
-        yield sample
-        return
-    side = size if mpp is None or sample.mpp is None else max(round(size * mpp / sample.mpp), 1)
-    yield from (window.sample for window in windows(sample, Cutting(side, side)))
-
-
-def _condition(side: str, tile: Sample, model: Any) -> Condition:
-    if model.mpp is not None and tile.mpp is None:
-        raise UserError(
-            "unknown resolution",
-            expected="micrometres per pixel of the given tile",
-            got="none",
-            where=f"sample {tile.sample_id!r}",
-            mend="state mpp (meta.toml of a folder), or write tiles anew by `tiles --source-mpp`",
-        )
-    asked = Condition(
-        tile.size,
-        tile.mpp,
-        tile.class_names,
-        tile.tissue,
-        tile.stain,
-        caption=(tile.caption or None) if _told(model) else None,
-        name=tile.sample_id,
-        source=tile.source,
-        licence=tile.licence,
-    )
-    if side == "points":
-        return replace(asked, points=tile.points or from_instances(tile))
-    if side == "counts":
-        return replace(asked, counts=from_classes(tile.classes, len(tile.class_names)))
-    if side == "labels":
-        return replace(asked, instances=tile.instances, classes=tile.classes, begin=tile.image)
-    return replace(asked, image=tile.image)
-
-
-def _told(model: Any) -> bool:
-    """Whether the model follows captions: its method does, and it was not built without them."""
-    return "caption" in model.takes and all(PARTS.get(part) != "caption" for part in model.origin.without)
-
-
-def _one_side(asked: dict[str, str], kind: Any) -> str | None:
-    if len(asked) > 1:
-        got = " and ".join(f"--{name}" for name in asked)
-        raise UserError(
-            "more than one side is given",
-            expected="one of " + ", ".join(f"--{name}" for name in SIDES),
-            got=got,
-            mend="give one of them",
-        )
-    for name in asked:
-        if SIDES[name] not in kind.takes:
-            takes = ", ".join(f"--{option}" for option, field in SIDES.items() if field in kind.takes) or "none of them"
-            raise UserError(
-                f"{kind.name} does not take {name}",
-                expected=takes,
-                got=f"--{name}",
-                mend=f"take a run of a method that does: {_takers(SIDES[name])}",
-            )
-    for option, field in SIDES.items():
-        if field in kind.needs and option not in asked:
-            raise UserError(
-                f"{kind.name} needs {option}",
-                expected=f"--{option} DATA",
-                got="nothing",
-                where="nucleosynth generate",
-                mend=f"give tiles, as --{option} consep:CoNSeP",
-            )
-    return next(iter(asked), None)
-
-
-def _check_caption(caption: str | None, kind: Any) -> None:
-    if caption is not None and not caption.strip():
-        raise UserError("an empty caption", expected="a sentence", got=f"--caption {caption!r}", mend="leave it out")
-    if caption and "caption" not in kind.takes:
-        raise UserError(
-            f"{kind.name} does not take a caption",
-            expected="a method that is told text",
-            got=f"--caption {caption!r}",
-            mend=f"leave it out, or take a run of a method that does: {_takers('caption')}",
-        )
-
-
-def _takers(field: str) -> str:
-    """The methods that follow a field of a Condition."""
-    return ", ".join(entry.name for entry in catalog.CATALOG["method"] if field in entry.load().takes)
-
-
-def _check_parts(options: Sequence[str], run: Run) -> None:
-    """Refuse what a model was built without."""
-    for part in run.record.settings.get("without", ()):
-        option = PARTS.get(part)
-        if option in options:
-            raise UserError(
-                f"a model without {part}",
-                expected=f"no --{option}",
-                got=f"--{option}",
-                where=str(run.folder),
-                mend=f"leave it out, or train a model of {run.record.method} with {part}",
-            )
-
-
 def _fabric(device: str, precision: str) -> Any:
     from nucleosynth.training.device import fabric_for
 
     return fabric_for(device, precision)
-
-
-def _check_numbers(n: int | None, size: int | None, batch: int, workers: int | None) -> None:
-    least_of = (("--n", n, 1), ("--size", size, 16), ("--batch", batch, 1), ("--workers", workers, 0))
-    for name, value, least in least_of:
-        if value is not None and value < least:
-            raise UserError(
-                f"{name} is too small",
-                expected=f"at least {least}",
-                got=str(value),
-                where="nucleosynth generate",
-                mend=f"give {least} or more, or leave {name} out",
-            )
