@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from likeness import proportions
 from nucleosynth import config
 from nucleosynth.data.reader import read
 from nucleosynth.data.tiles import resample
@@ -30,7 +31,7 @@ from nucleosynth.metrics.proportions import fsd
 from nucleosynth.run import Run
 from nucleosynth.sample import Sample
 from nucleosynth.training.device import fabric_for
-from pairs import contrast, crops, proportions
+from pairs import contrast, crops
 
 SETTINGS = (
     "history=0",
