@@ -2,8 +2,8 @@
 
     python benchmarks/ladder.py RUN STUDENT ... DATA [--judge JUDGE] [--n 192] [--json FILE] [--stores FOLDER]
 
-RUN is a run of jointflow, STUDENT one or more that `nucleosynth distil` taught by it, DATA what they were trained on
-(with splits), JUDGE a run of `nucleosynth segment fit` on its training split. Pairs from nothing, of the same conditions
+RUN is a run of jointflow, STUDENT one or more taught by it (`nucleosynth distil`), DATA what they were trained on, with
+splits, JUDGE a run of `nucleosynth segment fit` on its training split. Pairs from nothing, of the same conditions
 and noise at each rung, beside training crops; real crops and held-out ones stand in the first lines. Seconds are of
 these pairs on this machine, the reading of nuclei with them, the least of two rounds; GFLOP are counted at 256^2.
 
