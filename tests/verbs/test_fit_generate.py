@@ -242,6 +242,14 @@ def test_cost_of_a_run_and_of_a_preset(run: Path, tmp_path: Path) -> None:
     assert (own["size"], nucleosynth.cost(str(run), size=64)["size"]) == (32, 64)
 
 
+@pytest.mark.parametrize(("role", "most"), [("teacher", 1000), ("student", 100)])
+def test_a_pair_of_jointflow_small_costs_what_was_promised(role: str, most: float) -> None:
+    """GFLOP at 256^2: 16 evaluations of the flow, at most 4 of its student."""
+    found = nucleosynth.cost("jointflow", preset="small", size=256, set=(f"role={role}",))
+    assert found["gflop_per_pair"] <= most
+    assert found["stages"][0]["evaluations"] <= (4 if role == "student" else 16)
+
+
 def test_cost_counts_the_preset_s_own_tile_in_units_that_can_be_read(capsys: pytest.CaptureFixture[str]) -> None:
     assert nucleosynth.cost("jointflow")["size"] == 64
     assert "64^2, 5 classes" in capsys.readouterr().out

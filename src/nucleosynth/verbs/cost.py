@@ -1,5 +1,6 @@
 """`nucleosynth cost`: parameters and FLOPs of a method, counted by running it on shapes alone."""
 
+from collections.abc import Sequence
 from json import dumps
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,12 @@ from rich.table import Table
 from nucleosynth import catalog
 from nucleosynth.config import Settings
 from nucleosynth.config import preset as preset_of
+from nucleosynth.config import resolve
 from nucleosynth.errors import UserError
 from nucleosynth.methods.released import RELEASED
 from nucleosynth.progress import count_of
-from nucleosynth.run import Run, write_whole
-from nucleosynth.verbs.fit import method_named
+from nucleosynth.run import Run, pretrained, write_whole
+from nucleosynth.verbs.fit import assignments, method_named
 from nucleosynth.verbs.options import Method
 
 LEAST_PX = 8
@@ -27,6 +29,7 @@ def cost(
     preset: str = "tiny",
     size: int | None = None,
     classes: int | None = None,
+    set: Sequence[str] = (),
     json: Path | None = None,
 ) -> dict[str, Any]:
     """Count what one pair costs: 1 multiply-add = 2 FLOP, a guided step is two evaluations, training apart.
@@ -41,6 +44,7 @@ def cost(
         preset: named settings of the method.
         size: side of the pair in px; that of the preset's or the run's own tile unless given.
         classes: number of classes; as many as the method was published with unless given.
+        set: change one setting, as role=student of jointflow or sampling.steps=8; may be repeated.
         json: write the numbers to this file.
 
     Raises:
@@ -48,7 +52,7 @@ def cost(
     """
     if classes is not None and classes < 1:
         raise UserError("nothing to count", expected="at least 1 class", got=str(classes), where="--classes")
-    if Path(method).is_dir():
+    if Path(method).is_dir() or pretrained(method):
         record = Run.open(method).record
         kind = catalog.load("method", record.method)
         settings = type(kind.presets["tiny"]).model_validate(record.settings)
@@ -57,6 +61,7 @@ def cost(
         kind = method_named(method)
         settings = preset_of(kind.presets, preset)
         classes = kind.published_classes if classes is None else classes
+    settings = resolve(settings, assignments(set), "--set")
     size = settings.tile if size is None else size
     _check_size(size, settings.stride)
     found = counted(kind, settings, size, classes)
