@@ -9,9 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from nucleosynth import catalog
-from nucleosynth.config import Settings
+from nucleosynth.config import Settings, resolve
 from nucleosynth.config import preset as preset_of
-from nucleosynth.config import resolve
 from nucleosynth.errors import UserError
 from nucleosynth.methods.released import RELEASED
 from nucleosynth.progress import count_of
