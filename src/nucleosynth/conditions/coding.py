@@ -37,7 +37,7 @@ class CodingSettings(Settings):
     """A channel for each class, or the bits of the class's number, background 0."""
     limit_px: float = Field(4.0, gt=0)
     """Where the signed distance is cut, which is coded as 1; px at the method's resolution."""
-    offset_px: float = Field(4.0, gt=0)
+    offset_px: float = Field(8.0, gt=0)
     """The offset that is coded as 1."""
     class_level: float = Field(1.0, gt=0)
     """Classes are coded as +level and -level, and 0 in nuclei of unknown type."""

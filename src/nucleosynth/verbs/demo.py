@@ -35,6 +35,8 @@ GENERATOR, JUDGES = 0.45, 0.4
 PAIRS_A_MINUTE = 16
 COLUMNS, SHOWN, CELL_PX = 4, 24, 192
 ARMS = 2
+WITNESSES = 1
+"""Segmenters that a study trains beside the judges (studies.witness)."""
 TIMED = (5, 25)
 """Steps of two short trainings, the difference of which tells how long a step takes; more than are prepared ahead."""
 
@@ -61,7 +63,7 @@ class Course(Settings):
     def judge_steps(self, seconds_a_step: float, elapsed_s: float) -> int:
         """As many as fit in a judge's share of the time, or of what is left of it, in tens."""
         share = min(JUDGES, GENERATOR + JUDGES - elapsed_s / (60 * self.minutes))
-        seconds = 60 * self.minutes * share / (ARMS * self.seeds)
+        seconds = 60 * self.minutes * share / (ARMS * self.seeds + WITNESSES)
         return max(int(seconds / seconds_a_step) // 10 * 10, self.least_steps)
 
 
