@@ -40,7 +40,14 @@ from nucleosynth.training.device import fabric_for
 from nucleosynth.verbs.fit import sources_of, train
 from pairs import contrast, crops, off
 
-SMALL = {"tile": 48, "network.widths": (32, 64, 128), "network.embedding": 192, "training.batch": 16}
+SMALL = {
+    "tile": 48,
+    "network.widths": (32, 64, 128),
+    "network.embedding": 192,
+    "training.batch": 16,
+    "coding.offset_px": 4.0,
+}
+"""What all variants share; each names what it changes of it."""
 MIX = "training.mix"
 VARIANTS: dict[str, dict[str, Any]] = {
     "distance, levels": {},

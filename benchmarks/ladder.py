@@ -118,7 +118,8 @@ class Bench:
     def row(self, tiles: Sequence[Sample]) -> dict[str, float]:
         """What tiles of any origin have in common."""
         found = likeness.distances(tiles, self.real, {})
-        known = {"FD": found["fd, texture"], "KID": found["kid, texture"]}
+        fd, kid = (next(value for key, value in found.items() if key.startswith(f"{name}, ")) for name in ("fd", "kid"))
+        known = {"FD": fd, "KID": kid}
         known |= {
             "FSD": fsd(proportions(self.real), proportions(tiles)),
             "contrast": contrast(tiles) / contrast(self.real),

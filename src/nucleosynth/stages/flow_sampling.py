@@ -29,7 +29,7 @@ class SamplingSettings(Settings):
     """Steps for a pair, and for a label from an image: unguided."""
     shift: float = Field(8.0, gt=0)
     """Steps are smaller near the noise, where layout and colour are settled (diffusion.flow.shifted); 1 = even."""
-    history: float = Field(0.75, ge=0)
+    history: float = Field(0.25, ge=0)
     """Guidance of pairs against the last step's prediction (diffusion.prediction.history_guided); 0 = none."""
     guided_steps: int = Field(8, ge=1)
     """Steps for an image from a label: guided by the label's clock at 1 against 0."""

@@ -44,7 +44,7 @@ class StudentSettings(TrainingSettings):
 
     steps: int = Field(4, ge=1)
     """Evaluations to make a tile with."""
-    objective: Literal["trajectory", "progressive", "meanflow"] = "trajectory"
+    objective: Literal["trajectory", "progressive", "meanflow"] = "progressive"
     """What it is taught by."""
     directions: tuple[float, ...] = (0.55, 0.2, 0.15, 0.1)
     """Shares of what is taught: pairs, images for labels, labels for images, and tiles known in part."""
