@@ -56,7 +56,7 @@ def test_a_whole_demo(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("minutes", "step_s", "elapsed_s", "steps"),
-    [(10, 0.25, 0, 160), (10, 0.5, 270, 80), (10, 0.25, 420, 60), (10, 0.25, 700, 10), (1, 1.0, 0, 10)],
+    [(10, 0.25, 0, 130), (10, 0.5, 270, 60), (10, 0.25, 420, 50), (10, 0.25, 700, 10), (1, 1.0, 0, 10)],
 )
 def test_judges_fit_in_the_time_that_is_left(minutes: float, step_s: float, elapsed_s: float, steps: int) -> None:
     course = Course(minutes=minutes, seed=0)

@@ -110,7 +110,7 @@ def test_lessons_of_a_trajectory_lead_along_it(coded: CodedTiles, tiles: list[Sa
 
 
 def test_only_the_last_trajectories_are_kept(coded: CodedTiles, tiles: list[Sample], fabric: Fabric) -> None:
-    stage = stage_of(coded, tiles)
+    stage = stage_of(coded, tiles, objective="trajectory")
     stage.setup(fabric)
     for step in (0, 1, 7):
         torch.manual_seed(step)
