@@ -195,6 +195,30 @@ def test_tiles_are_references_in_turn_at_their_own_resolution(model: Any, data: 
         next(references(str(tmp_path / "unknown"), 0.5))
 
 
+def test_references_follow_the_split_or_leave_out_what_is_held_out(
+    model: Any, data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def shown(splits: tuple[str, str], split: str | None = None) -> set[str]:
+        folder = tmp_path / "_".join(splits)
+        if not folder.exists():
+            store.write([replace(tile, split=name) for tile, name in zip(read(data), splits, strict=True)], folder)
+        asked = first(model, 4, reference=str(folder), split=split)
+        return {each.operations[-1]["of"] for each in asked}
+
+    one, two = ({tile.sample_id} for tile in read(data))
+    assert shown(("train", "test")) == one
+    assert "references are its tiles without those of 'test'" in " ".join(capsys.readouterr().err.split())
+    assert shown(("train", "test"), "test") == two
+    assert shown(("train", "test"), "train, test") == one | two
+    assert shown(("", "fold1")) == one | two
+    assert "without those of" not in capsys.readouterr().err
+    with pytest.raises(UserError, match="none but held-out tiles") as caught:
+        shown(("test", "valid"))
+    assert "--split test" in caught.value.mend
+    with pytest.raises(UserError, match="no tile to read"):
+        shown(("train", "test"), "fold1")
+
+
 def test_a_reference_s_story_is_told(run: Path, data: str, tmp_path: Path) -> None:
     (tile, _) = read(data)
     path = picture(tmp_path, tile)

@@ -82,7 +82,8 @@ def generate(
         reference: make images of the stain and style of this picture (PNG, TIFF or JPEG, taken to be at the method's
             resolution), or of the tiles of this data in turn; beside any side but images. Its middle counts, as large
             as a training window.
-        split: use only this split of the given data.
+        split: use only this split of the given data, the reference's too; unless given, all of a side's tiles are used,
+            and of a reference's those that `fit` would train on.
         classes: read the given data in this class scheme, the one that the model was trained in.
         overwrite: replace a store in the output folder.
         device: auto, cpu or cuda.

@@ -16,14 +16,17 @@ from nucleosynth.conditions.points import from_instances
 from nucleosynth.conditions.proportions import from_label
 from nucleosynth.data.classes import renamed
 from nucleosynth.data.files import existing_folder, named_files
+from nucleosynth.data.findings import keeping
 from nucleosynth.data.images import IMAGE_SUFFIXES, decode, read_image
 from nucleosynth.data.reader import read
+from nucleosynth.data.splits import to_train_on
 from nucleosynth.data.tiles import resize_image, size_at
 from nucleosynth.data.windows import Cutting, windows
 from nucleosynth.errors import UserError
 from nucleosynth.layouts import table
 from nucleosynth.layouts.asking import layout_conditions
 from nucleosynth.layouts.pattern import joined
+from nucleosynth.progress import say
 from nucleosynth.sample import Condition, Sample
 from nucleosynth.seeds import generator_of
 
@@ -90,13 +93,14 @@ def conditions(wishes: Wishes, model: Any, seed: int) -> Iterator[Condition]:
     """Endless conditions 0, 1, ... for a trained method.
 
     Raises:
-        UserError: data that cannot be read, of a resolution that is unknown, or without a mask that is asked for.
+        UserError: data that cannot be read, of a resolution that is unknown, or without a mask that is asked for; a
+            reference of held-out tiles alone.
     """
     found = _from_data(wishes, model, seed) if wishes.side else _from_nothing(wishes, model, seed)
     found = (_told(condition, wishes) for condition in found)
     if wishes.reference is None:
         return found
-    shown = references(wishes.reference, _resolution(model))
+    shown = references(wishes.reference, _resolution(model), wishes.split)
     return (_beside(condition, reference) for condition, reference in zip(found, shown, strict=False))
 
 
@@ -251,17 +255,46 @@ def is_picture(reference: str) -> bool:
     return Path(reference).suffix.lower() in IMAGE_SUFFIXES
 
 
-def references(what: str, mpp: float | None) -> Iterator[Reference]:
+def references(what: str, mpp: float | None, split: str | None = None) -> Iterator[Reference]:
     """A picture, again and again, taken to be at `mpp`; or the tiles of some data in turn, at their own.
 
+    The tiles are those of `split`, else those that a method would be trained on; what is left out is told.
+
     Raises:
-        UserError: neither, or a tile of unknown resolution where the method has one.
+        UserError: neither, no such split, held-out tiles alone, or, as it is reached, a tile of unknown resolution
+            where the method has one.
     """
     if is_picture(what):
         path = Path(what).expanduser()
-        yield from repeat(Reference(read_image(path), mpp, path.name, f"picture/{path.name}", "unknown"))
+        return repeat(Reference(read_image(path), mpp, path.name, f"picture/{path.name}", "unknown"))
+    return _tiles_in_turn(what, mpp, _splits_shown(what, split))
+
+
+def _splits_shown(what: str, split: str | None) -> frozenset[str]:
+    """The splits of some data whose tiles are references."""
+    there = frozenset(tile.split for tile in read(what, split, note=keeping([])))
+    if split is not None:
+        return there
+    shown = to_train_on(there)
+    left_out = ", ".join(repr(name) for name in sorted(there - shown))
+    if not shown:
+        raise UserError(
+            "none but held-out tiles for references",
+            expected="tiles of no split, or of one to train on",
+            got=f"tiles of {left_out}",
+            where=what,
+            mend=f"name the split if it is meant, as in --split {min(there)}",
+        )
+    if left_out:
+        say(f"{what}: references are its tiles without those of {left_out}")
+    return shown
+
+
+def _tiles_in_turn(what: str, mpp: float | None, splits: frozenset[str]) -> Iterator[Reference]:
     while True:
         for tile in read(what):
+            if tile.split not in splits:
+                continue
             if mpp is not None and tile.mpp is None:
                 raise _without_resolution(tile.sample_id)
             yield Reference(tile.image, tile.mpp, tile.sample_id, tile.source, tile.licence)
