@@ -85,7 +85,7 @@ class Bench:
         self.look = likeness.judge_of(judge, model.class_names, test) if judge else None
 
     def rung(self, run: Run, evaluations: int) -> tuple[list[Sample], dict[str, float]]:
-        """The pairs of a run at so many evaluations, and their line; an image for a label takes no more."""
+        """The pairs of a run at so many evaluations, and their line; images for labels take as many, two at least."""
         guided = f"sampling.guided_steps={max(evaluations // 2, 1)}"
         model = changed(run, (f"sampling.steps={evaluations}", guided, f"student.steps={evaluations}"))
         asked = list(islice(model.default_conditions(7), self.n))

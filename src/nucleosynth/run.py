@@ -81,6 +81,8 @@ class RunRecord(BaseModel):
     started: str
     begun_from: str = ""
     """The checkpoint that training began from, a teacher's or a pretrained model's: its fingerprint ("" = none)."""
+    inherited_sources: tuple[TrainingSource, ...] = ()
+    """Those of the training sources that a run to begin from was trained on, and maybe this one was not."""
 
 
 class Run:
@@ -204,6 +206,14 @@ def pretrained(text: str) -> Path | None:
         return None
     name, home = text.removeprefix(PRETRAINED), Path(__file__).with_name("pretrained")
     names = sorted(path.parent.name for path in home.glob(f"*/{RECORD}"))
+    if not names:
+        raise UserError(
+            "no pretrained models",
+            expected="one that comes with the package",
+            got=text,
+            where=str(home),
+            mend="give the folder of a run",
+        )
     if name not in names:
         raise unknown_name("pretrained model", name, names)
     return home / name
@@ -257,7 +267,17 @@ def now() -> str:
 
 
 def _same_run(before: RunRecord, after: RunRecord, folder: Path) -> None:
-    for name in ("method", "settings", "data", "split", "seed", "class_names", "class_scheme", "training_sources"):
+    for name in (
+        "method",
+        "settings",
+        "data",
+        "split",
+        "seed",
+        "class_names",
+        "class_scheme",
+        "training_sources",
+        "begun_from",
+    ):
         old, new = getattr(before, name), getattr(after, name)
         if old != new:
             raise UserError(

@@ -81,6 +81,25 @@ def test_what_cannot_be_taught_is_refused_before_anything_is_written(teacher: Ru
     assert not folder.exists()
 
 
+def test_only_rungs_of_the_ladder_are_asked_for(teacher: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "student"
+    for asked in ("student.steps=3", "student.finest=12", "student.steps=32"):
+        with pytest.raises(UserError, match="student"):
+            taught(teacher, folder, set=(asked,))
+    uneven = nucleosynth.fit("jointflow", data=DATA, run=tmp_path / "t", steps=1, set=(*SMALL, "sampling.steps=12"))
+    with pytest.raises(UserError, match="do not fit together"):
+        taught(uneven, folder, set=("student.objective=trajectory",))
+    assert not folder.exists()
+
+
+def test_a_stopped_student_keeps_its_teacher(teacher: Run, tmp_path: Path) -> None:
+    other = nucleosynth.fit("jointflow", data=DATA, run=tmp_path / "other", steps=1, set=SMALL, seed=4)
+    taught(teacher, tmp_path / "student", steps=1)
+    with pytest.raises(UserError, match="not the same run") as caught:
+        taught(other, tmp_path / "student", steps=1, resume=True)
+    assert "begun_from" in caught.value.expected
+
+
 def test_a_student_teaches_nobody_and_is_not_fitted(teacher: Run, tmp_path: Path) -> None:
     student = taught(teacher, tmp_path / "student", steps=1)
     with pytest.raises(UserError, match="teaches nobody"):

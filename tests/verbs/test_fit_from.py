@@ -87,10 +87,22 @@ def test_what_cannot_be_begun_from_is_refused(before: Run, tmp_path: Path) -> No
         nucleosynth.fit("jointflow", data=DATA, run=folder, from_=str(before.folder), preset="tiny", steps=1)
     with pytest.raises(UserError, match="random weights"):
         nucleosynth.fit("nudiff", data=DATA, run=folder, from_=str(before.folder), steps=1)
-    with pytest.raises(UserError, match="unknown pretrained model"):
+    with pytest.raises(UserError, match="pretrained model"):
         nucleosynth.fit("jointflow", data=DATA, run=folder, from_="pretrained:nobody", steps=1)
+    with pytest.raises(UserError, match="no setting") as caught:
+        nucleosynth.fit("jointflow", data=DATA, run=folder, set=(f"begin={before.folder}",), steps=1)
+    assert "--from" in caught.value.mend
     with pytest.raises(UserError, match="another network"):
         nucleosynth.fit(
             "jointflow", data=DATA, run=folder, from_=str(before.folder), set=("network.embedding=64",), steps=1
         )
     assert not folder.exists()
+
+
+def test_a_run_that_was_begun_from_another_teaches_too(before: Run, fewer: str, tmp_path: Path) -> None:
+    """Its own tiles are asked for, not those that it inherited; the student's record has both."""
+    after = nucleosynth.fit("jointflow", data=fewer, run=tmp_path / "run", from_=str(before.folder), steps=1)
+    taught = ("student.batch=4", "student.steps=2")
+    student = nucleosynth.distil(after.folder, run=tmp_path / "student", steps=1, set=taught)
+    assert student.record.training_sources == after.record.training_sources
+    assert set(before.record.training_sources) <= set(student.record.training_sources)

@@ -73,16 +73,17 @@ def guided(
     """Classifier-free guidance: x0 = null + scale (conditional - null) (Ho and Salimans, 2022, Eq. 6, on x0).
 
     On x0 it equals guidance on the noise or the velocity: each is the same affine function of x0 in both passes.
-    interval: clocks, from and to, between which there is guidance, by the least clock of a state; outside, one pass is
-    enough (Kynkaanniemi et al., "Applying guidance in a limited interval", NeurIPS 2024).
+    interval: clocks, from and to, between which there is guidance, by the least clock of a sample; where none is in it,
+    one pass is enough (Kynkaanniemi et al., "Applying guidance in a limited interval", NeurIPS 2024).
     """
 
     def denoise(state: State, t: Tensor) -> Prediction:
-        given = conditional(state, t)
-        if scale == 1 or not interval[0] <= float(t.min()) <= interval[1]:
+        given, earliest = conditional(state, t), t.amin(dim=1)
+        within = (earliest >= interval[0]) & (earliest <= interval[1])
+        if scale == 1 or not within.any():
             return given
-        free = null(state, t).x0
-        return Prediction({name: free[name] + scale * (given.x0[name] - free[name]) for name in given.x0})
+        free, scales = null(state, t).x0, torch.where(within, scale, 1.0).view(-1, 1, 1, 1)
+        return Prediction({name: free[name] + scales * (given.x0[name] - free[name]) for name in given.x0})
 
     return denoise
 

@@ -35,13 +35,13 @@ from nucleosynth.methods.jointflow_presets import PRESETS, JointFlowFacts, Joint
 from nucleosynth.methods.jointflow_transfer import ChannelNames, begin_from
 from nucleosynth.methods.painting import rgb
 from nucleosynth.methods.provenance import Origin
-from nucleosynth.methods.reading import Label, Read, Unread
+from nucleosynth.methods.reading import Label, Read, Unread, as_given
 from nucleosynth.methods.results import sample_of
 from nucleosynth.methods.sheets import write_pairs
 from nucleosynth.nets.count import StageCost
 from nucleosynth.nets.joint import JointNet
 from nucleosynth.run import Run
-from nucleosynth.sample import Classes, Condition, Instances, Sample
+from nucleosynth.sample import Condition, Sample
 from nucleosynth.seeds import generator_of, seed_of
 from nucleosynth.stages.flow_sampling import denoiser, follow, leap
 from nucleosynth.stages.joint import GROUPS, FlowBatch, JointSizes, JointStage, build, restored
@@ -238,7 +238,7 @@ class JointFlow:
         """What reads the label of a slot, at the condition's size."""
         condition, (height, width) = slot.condition, own_size(slot.condition, self.mpp)
         if condition.instances is not None and condition.classes is not None and condition.known is None:
-            return partial(_as_given, condition.instances, condition.classes)
+            return partial(as_given, condition.instances, condition.classes)
         return partial(read_at, self.coding, label[:, :height, :width], condition.size)
 
     def _samples(
@@ -257,7 +257,3 @@ def batch_of(coded: CodedTiles, encoder: TextEncoder, count: int, seed: int, ste
     """The crops of a step, with the tokens of their captions."""
     crops = coded.batch(generator_of(seed, step), count)
     return FlowBatch(crops, *encoder(crops.captions))
-
-
-def _as_given(instances: Instances, classes: Classes) -> Label:
-    return instances, classes

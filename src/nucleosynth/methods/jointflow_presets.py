@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from nucleosynth.conditions.coding import CodingSettings
 from nucleosynth.data.crops import CodedTiles, Colours, colours_of
@@ -38,6 +38,17 @@ class JointFlowSettings(TileSettings):
     role: Literal["teacher", "student"] = "teacher"
     """The flow itself, or a student of it, which `nucleosynth distil` trains."""
     student: StudentSettings = StudentSettings()
+
+    @model_validator(mode="after")
+    def _can_be_taught(self) -> Self:
+        """A student of trajectories learns from the steps of one path, halved again and again."""
+        steps, taught = self.sampling.steps, self.role == "student" and self.student.objective == "trajectory"
+        if taught and (self.sampling.sampler == "heun" or steps & (steps - 1)):
+            raise ValueError(
+                "a teacher that takes a power of 2 of steps by euler or multistep, for the objective trajectory "
+                f"(it takes {steps} by {self.sampling.sampler})"
+            )
+        return self
 
     @property
     def stage(self) -> str:

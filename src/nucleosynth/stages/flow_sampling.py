@@ -62,13 +62,17 @@ def follow(
     """
     steps = settings.steps
     if set(whole) == {"label"}:
-        steps, null = settings.guided_steps, partial(_without_label, denoise, noise["label"])
-        denoise = guided(denoise, null, settings.guidance, settings.interval)
+        steps, denoise = settings.guided_steps, for_labels(denoise, noise, settings)
     elif free and settings.history:
         denoise = history_guided(denoise, settings.history)
     if seen:
         denoise = partial(_watched, denoise, seen)
     return SAMPLERS[settings.sampler](denoise, state, settings.times(steps, whole), PROCESSES)
+
+
+def for_labels(denoise: Denoise, noise: State, settings: SamplingSettings) -> Denoise:
+    """Guidance of images for labels: by the label's clock at 1 against 0, where the label is noise."""
+    return guided(denoise, partial(_without_label, denoise, noise["label"]), settings.guidance, settings.interval)
 
 
 def leap(net: JointNet, fabric: Fabric, features: Features, state: State, times: Tensor) -> State:

@@ -14,22 +14,23 @@ kept = (1 - r) / (1 - t). Where x_r comes from is the objective:
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 import torch
 from lightning_fabric import Fabric
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from nucleosynth.data.crops import Colours
 from nucleosynth.diffusion.flow import noised, velocity_weight
 from nucleosynth.diffusion.losses import weighted_error
-from nucleosynth.diffusion.prediction import State
+from nucleosynth.diffusion.prediction import Denoise, State
 from nucleosynth.nets.conditioning import Features, Given
 from nucleosynth.nets.joint import JointNet
 from nucleosynth.nets.unet import UNetSettings
 from nucleosynth.seeds import seed_of
-from nucleosynth.stages.flow_sampling import SamplingSettings, denoiser, follow
+from nucleosynth.stages.flow_sampling import SamplingSettings, denoiser, follow, for_labels
 from nucleosynth.stages.joint import GROUPS, Drawn, FlowBatch, FlowTraining, JointSizes, build, draw, kept
 from nucleosynth.stages.training import AveragedStage, TrainingSettings
 from nucleosynth.training.checkpoint import Moment
@@ -43,7 +44,7 @@ class StudentSettings(TrainingSettings):
     """How a student is trained and asked."""
 
     steps: int = Field(4, ge=1)
-    """Evaluations to make a tile with."""
+    """Evaluations to make a tile with; a power of 2, as each jump is taught as a whole."""
     objective: Literal["trajectory", "progressive", "meanflow"] = "progressive"
     """What it is taught by."""
     directions: tuple[float, ...] = (0.55, 0.2, 0.15, 0.1)
@@ -52,12 +53,22 @@ class StudentSettings(TrainingSettings):
     """Steps of the finest ladder; a power of 2. The others have half, a quarter ... of them."""
     every: int = Field(4, ge=1)
     """Steps after which a new batch of trajectories is made."""
-    keep: int = Field(12, ge=1)
+    keep: int = Field(8, ge=1)
     """Batches of trajectories that are kept to learn from."""
     batch: int = Field(32, ge=1)
     learning_rate: float = Field(1e-3, gt=0)
     warmup: int = Field(20, ge=0)
     ema: float = Field(0.99, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _on_the_ladder(self) -> Self:
+        """Jumps are taught from rung to rung."""
+        for name, number in (("steps", self.steps), ("finest", self.finest)):
+            if number & (number - 1):
+                raise ValueError(f"a power of 2 for student.{name} (it is {number})")
+        if self.steps > self.finest:
+            raise ValueError(f"student.steps of at most student.finest, {self.finest} (it is {self.steps})")
+        return self
 
 
 class Lesson(NamedTuple):
@@ -105,7 +116,9 @@ class StudentStage(AveragedStage[JointNet]):
     ) -> None:
         self.settings, self.teacher, self._crops, self._seed = settings, teacher, crops, seed
         net = build(network, sizes, ends=True)
-        net.load_state_dict(teacher.net.state_dict(), strict=False)
+        left = net.load_state_dict(teacher.net.state_dict(), strict=False)
+        assert not left.unexpected_keys, "a student has all that its teacher has"
+        assert all(key.startswith("ends.") for key in left.missing_keys), "and hears where steps end"
         super().__init__(name, net, net.hidden(), settings)
         self._kept: OrderedDict[int, Trajectory] = OrderedDict()
 
@@ -138,9 +151,11 @@ class StudentStage(AveragedStage[JointNet]):
         t, ends = path.times[start].to(fabric.device), path.times[start + stride].to(fabric.device)
         state, target = {}, {}
         for index, name in enumerate(path.states[0]):
-            every = torch.stack([each[name] for each in path.states])
-            rows = torch.arange(size)
-            here, there = every[start, rows].float(), every[start + stride, rows].float()
+            here, there = (
+                torch.stack([path.states[place][name][row] for row, place in enumerate(places.tolist())])
+                for places in (start, start + stride)
+            )
+            here, there = here.to(fabric.device), there.to(fabric.device)
             state[name] = here
             target[name] = headed_for(here, there, t[:, index], ends[:, index])
         return Lesson(state, t, ends, target, path.given)
@@ -148,7 +163,8 @@ class StudentStage(AveragedStage[JointNet]):
     @torch.no_grad()
     def _followed(self, fabric: Fabric, number: int) -> Trajectory:
         """The teacher's path of that number: the same whenever it is asked for."""
-        with torch.random.fork_rng():
+        number = number * fabric.world_size + fabric.global_rank
+        with torch.random.fork_rng([fabric.device] if fabric.device.type == "cuda" else []):
             torch.manual_seed(seed_of(self._seed, number, TRAJECTORY_KEY))
             drawn, noise, direction = self._asked(fabric, self._crops(number))
         whole = {"image": {"label"}, "label": {"image"}}.get(direction, set())
@@ -164,9 +180,9 @@ class StudentStage(AveragedStage[JointNet]):
             sampling,
             whole,
             direction == "pair",
-            lambda state, _: states.append({name: part.half() for name, part in state.items()}),
+            lambda state, _: states.append({name: part.cpu() for name, part in state.items()}),
         )
-        states.append({name: part.half() for name, part in end.items()})
+        states.append({name: part.cpu() for name, part in end.items()})
         return Trajectory(states, sampling.times(len(states) - 1, whole), drawn.given)
 
     def _asked(self, fabric: Fabric, batch: FlowBatch) -> tuple[Drawn, State, str]:
@@ -175,6 +191,12 @@ class StudentStage(AveragedStage[JointNet]):
         training = self.teacher.training.model_copy(update={"inpainting": float(direction == "inpaint")})
         drawn = draw(batch, training, self.teacher.colours, fabric.device)
         return drawn, {name: torch.randn_like(part) for name, part in drawn.x0.items()}, direction
+
+    def _teacher(self, fabric: Fabric, given: Given, noise: State, direction: str) -> Denoise:
+        """The teacher under a condition, guided where it is when it paints images for labels."""
+        with fabric.autocast():
+            denoise = denoiser(self.teacher.net, fabric, self.teacher.net.encode(given))
+        return for_labels(denoise, noise, self.teacher.sampling) if direction == "image" else denoise
 
     def _progressive(self, fabric: Fabric, batch: FlowBatch, moment: Moment) -> Lesson:
         """Two halves of a step, of a ladder that grows coarser as training goes."""
@@ -189,13 +211,14 @@ class StudentStage(AveragedStage[JointNet]):
         t, middle, ends = times[start], times[start + 1], times[start + 2]
         state = kept(drawn, noised(drawn.x0, noise, t))
         with torch.no_grad():
-            features = self.teacher.net.encode(drawn.given)
-            own = self.averaged_net.encode(drawn.given) if level else features
+            teacher = self._teacher(fabric, drawn.given, noise, direction)
+            own = self.averaged_net.encode(drawn.given)
 
             def half(state: State, t: Tensor, ends: Tensor) -> State:
+                if not level:
+                    return _moved(state, teacher(state, t).x0, t, ends)
                 with fabric.autocast():
-                    x0 = self.averaged_net(state, t, own, ends) if level else self.teacher.net(state, t, features)
-                return _moved(state, x0, t, ends)
+                    return _moved(state, self.averaged_net(state, t, own, ends), t, ends)
 
             there = half(half(state, t, middle), middle, ends)
         target = {
@@ -210,12 +233,11 @@ class StudentStage(AveragedStage[JointNet]):
         size, device = len(drawn.t), fabric.device
         fine = self.teacher.sampling.times(1024, whole).to(device)
         start = torch.randint(1000, (size,), device=device)
-        length = ((1024 - start) * torch.rand(size, device=device)).long() * (torch.rand(size, device=device) < 0.75)
+        length = ((1025 - start) * torch.rand(size, device=device)).long() * (torch.rand(size, device=device) < 0.75)
         t, ends = fine[start], fine[start + length]
         state = kept(drawn, noised(drawn.x0, noise, t))
         with torch.no_grad():
-            with fabric.autocast():
-                point = self.teacher.net(state, t, drawn.given)
+            point = self._teacher(fabric, drawn.given, noise, direction)(state, t).x0
             left = {name: (1 - t[:, i]).view(-1, 1, 1, 1) for i, name in enumerate(state)}
             velocity = {
                 name: torch.where(left[name] > 0, (point[name] - state[name]) / left[name].clamp(min=1e-3), 0.0)
@@ -230,7 +252,7 @@ class StudentStage(AveragedStage[JointNet]):
 
             moving = (t < 1).float()
             at, along = (state["image"], state["label"], t), (velocity["image"], velocity["label"], moving)
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), sdpa_kernel(SDPBackend.MATH):  # the one that has such derivatives
                 warnings.simplefilter("ignore", FutureWarning)  # of torch about itself, the first time
                 change = torch.func.jvp(average, at, along)[1]
         target = {}

@@ -9,7 +9,7 @@ from nucleosynth.config import resolve as resolved
 from nucleosynth.errors import UserError
 from nucleosynth.progress import say
 from nucleosynth.run import Budget, Run, now, versions
-from nucleosynth.verbs.fit import assignments, checkpoint_of, sources_of, training_tiles
+from nucleosynth.verbs.fit import assignments, checkpoint_of, joined_sources, sources_of, training_tiles
 from nucleosynth.verbs.options import RunFolder
 
 
@@ -119,7 +119,8 @@ def _student_of(kind: Any, taught: Run, changes: dict[str, Any]) -> Any:
 def _check_tiles(taught: Run, tiles: Sequence[Any]) -> None:
     """The tiles must be the teacher's: their sources and licences go into the student's record unread."""
     record = taught.record
-    if tiles[0].class_names != record.class_names or sources_of(tiles) != record.training_sources:
+    whole = joined_sources(sources_of(tiles), record.inherited_sources)
+    if tiles[0].class_names != record.class_names or whole != record.training_sources:
         raise UserError(
             "other tiles than the teacher's",
             expected=f"{len(record.training_sources)} sources, classes {', '.join(record.class_names)}",

@@ -52,8 +52,8 @@ def fit(
             on all that are not held out by name.
         classes: read them in this class scheme: a name of `nucleosynth list`, or a TOML file.
         preset: named settings of the method; "tiny" unless given.
-        from_: begin from the weights and settings of a trained run: its folder, or pretrained:NAME (see
-            `nucleosynth list`); its classes and tissues need not be these. jointflow can.
+        from_: begin from the weights and settings of a trained run, given by its folder; its classes and tissues need
+            not be these. jointflow can.
         without: parts that the method is to do without, beside those that the preset leaves out: points, distance, text
             or counts of cosyn; with commas.
         steps: train for so many steps.
@@ -74,6 +74,14 @@ def fit(
     options, changes = with_file(config, given)
     changes |= assignments(set)
     kind = trained_by(_needed(options, "method"))
+    if "begin" in changes:
+        raise UserError(
+            "a run to begin from is no setting",
+            expected="--from RUN, which keeps its sources in the record",
+            got=f"begin = {changes['begin']!r}",
+            where=str(config or "--set"),
+            mend="give --from instead",
+        )
     before = _begun(kind, options)
     chosen = before.record.preset if before else options.get("preset") or "tiny"
     if before:
@@ -98,6 +106,7 @@ def fit(
         versions=versions(),
         started=now(),
         begun_from=checkpoint_of(before) if before else "",
+        inherited_sources=before.record.training_sources if before else (),
     )
     return train(record, tiles, Path(_needed(options, "run")), resume=resume, device=device, precision=precision)
 
