@@ -20,7 +20,7 @@ from nucleosynth.errors import UserError
 from nucleosynth.run import Run
 from nucleosynth.sample import Condition, Sample
 from nucleosynth.training.device import fabric_for
-from nucleosynth.verbs.generate_checks import check_tissue
+from nucleosynth.verbs.generate_checks import check, check_tissue
 from nucleosynth.verbs.generate_conditions import Wishes, conditions, number, references
 
 
@@ -251,6 +251,16 @@ def test_wishes_are_in_the_identity_of_a_store(run: Path, data: str, tmp_path: P
         nucleosynth.generate(run, out=tmp_path / "out", tiles=data, batch=2, n=1, hole=0.4)
 
 
+def test_a_split_needs_tiles_that_it_applies_to(run: Path, data: str, tmp_path: Path) -> None:
+    (tile, _) = read(data)
+    opened, kind = Run.open(run), catalog.load("method", "jointflow")
+    with pytest.raises(UserError, match="--split without data") as caught:
+        check(Wishes({}, split="train", reference=str(picture(tmp_path, tile))), opened, kind)
+    assert caught.value.got == "a picture"
+    check(Wishes({}, split="train", reference=data), opened, kind)
+    check(Wishes({"labels": data}, split="train", classes="pannuke"), opened, kind)
+
+
 DATA = "phantom:tiles=1&size=64"
 REFUSED = {
     "image without labels": (["--mode", "image"], "--mode image needs labels", "give --labels DATA"),
@@ -281,6 +291,14 @@ REFUSED = {
         "leave --reference",
     ),
     "no such picture": (["--reference", "absent.png"], "no such picture", "check the path"),
+    "a split of nothing": (["--split", "train"], "--split without data", "leave --split out"),
+    "classes of nothing": (["--classes", "pannuke"], "--classes without data", "leave --classes out"),
+    "a split of layouts": (["--points", "a.parquet", "--split", "train"], "--split without data", "a table of layouts"),
+    "classes of a reference": (
+        ["--reference", DATA, "--classes", "pannuke"],
+        "--classes without data",
+        "tiles for --reference alone",
+    ),
     "no such reference": (["--reference", "absent:"], "unknown data set", "absent"),
 }
 

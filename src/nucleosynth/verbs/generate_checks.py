@@ -47,6 +47,7 @@ def check(wishes: Wishes, run: Run, kind: Any) -> None:
         _check_taken(name, name, kind)
     _check_parts([*wishes.given, *beside], run)
     _check_reference(wishes)
+    _check_reading(wishes)
     if wishes.side and not wishes.layouts:
         resolve(wishes.data)
 
@@ -179,3 +180,27 @@ def _check_reference(wishes: Wishes) -> None:
             where=reference,
             mend="check the path",
         )
+
+
+def _check_reading(wishes: Wishes) -> None:
+    """Refuse what says how data are read where none are read so."""
+    side = wishes.side is not None and not wishes.layouts
+    reference = wishes.reference is not None and not is_picture(wishes.reference)
+    for name, value, applies in (("split", wishes.split, side or reference), ("classes", wishes.classes, side)):
+        if value is not None and not applies:
+            sides = ", ".join(f"--{option}" for option in SIDES)
+            raise UserError(
+                f"--{name} without data that it applies to",
+                expected=f"tiles given by one of {sides}" + (", --reference" if name == "split" else ""),
+                got=_without_tiles(wishes),
+                where=WHERE,
+                mend=f"give tiles, or leave --{name} out",
+            )
+
+
+def _without_tiles(wishes: Wishes) -> str:
+    if wishes.layouts:
+        return "a table of layouts"
+    if wishes.reference is None:
+        return "nothing"
+    return "a picture" if is_picture(wishes.reference) else "tiles for --reference alone"
