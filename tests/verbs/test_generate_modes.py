@@ -254,9 +254,15 @@ def test_wishes_are_in_the_identity_of_a_store(run: Path, data: str, tmp_path: P
 def test_a_split_needs_tiles_that_it_applies_to(run: Path, data: str, tmp_path: Path) -> None:
     (tile, _) = read(data)
     opened, kind = Run.open(run), catalog.load("method", "jointflow")
-    with pytest.raises(UserError, match="--split without data") as caught:
-        check(Wishes({}, split="train", reference=str(picture(tmp_path, tile))), opened, kind)
-    assert caught.value.got == "a picture"
+    table = tmp_path / "layouts.parquet"
+    table.touch()
+    for wishes, got in (
+        (Wishes({}, split="train", reference=str(picture(tmp_path, tile))), "a picture"),
+        (Wishes({"points": str(table)}, split="train"), "a table of layouts"),
+    ):
+        with pytest.raises(UserError, match="--split without data") as caught:
+            check(wishes, opened, kind)
+        assert caught.value.got == got
     check(Wishes({}, split="train", reference=data), opened, kind)
     check(Wishes({"labels": data}, split="train", classes="pannuke"), opened, kind)
 
@@ -293,7 +299,6 @@ REFUSED = {
     "no such picture": (["--reference", "absent.png"], "no such picture", "check the path"),
     "a split of nothing": (["--split", "train"], "--split without data", "leave --split out"),
     "classes of nothing": (["--classes", "pannuke"], "--classes without data", "leave --classes out"),
-    "a split of layouts": (["--points", "a.parquet", "--split", "train"], "--split without data", "a table of layouts"),
     "classes of a reference": (
         ["--reference", DATA, "--classes", "pannuke"],
         "--classes without data",
