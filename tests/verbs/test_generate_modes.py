@@ -1,7 +1,9 @@
 """`generate --mode`: the four directions, tiles painted anew in part, and what goes along with any side."""
 
 from dataclasses import replace
+from itertools import count as naturals
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -142,14 +144,46 @@ def test_a_tissue_goes_before_the_tiles_own_or_chooses_among_the_crops(model: An
     assert bare.given() == {"caption", "tissue"}
 
 
-def test_a_tissue_that_no_condition_has_is_asked_for_all_the_same(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = model.default_conditions
+def test_a_rare_tissue_has_its_own_crop_s_counts(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One crop of 2048 has it, which most seeds draw late."""
+    rare = len(model.facts.crop_tissues) // 2
+    tissues = tuple("skin" if k == rare else "colon" for k in range(len(model.facts.crop_tissues)))
+    monkeypatch.setattr(model, "facts", model.facts.model_copy(update={"crop_tissues": tissues}))
+    for seed in (0, 1):
+        found = first(model, 3, seed, tissue="skin")
+        assert len(found) == 3
+        for condition in found:
+            assert condition.tissue == "skin"
+            assert condition.counts is not None
+            assert tuple(condition.counts) == model.facts.counts[rare]
 
-    def others(*arguments: Any, **named: Any) -> Any:
-        return (replace(each, tissue="colon") for each in honest(*arguments, **named))
 
-    monkeypatch.setattr(model, "default_conditions", others)
-    assert [each.tissue for each in first(model, 3, tissue="skin")] == ["skin"] * 3
+def test_a_tissue_that_no_condition_has_is_refused(model: Any, data: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    colon = ("colon",) * len(model.facts.crop_tissues)
+    monkeypatch.setattr(model, "facts", model.facts.model_copy(update={"crop_tissues": colon}))
+    with pytest.raises(UserError, match="no condition of that tissue") as caught:
+        first(model, 1, tissue="skin")
+    assert "none of 2048 has" in caught.value.got
+    assert [each.tissue for each in first(model, 1, labels=data, tissue="skin")] == ["skin"]
+    assert [each.tissue for each in first(model, 1, caption="a gland", tissue="skin")] == ["skin"]
+
+
+@pytest.mark.parametrize("known", ["mixed", "colon"])
+def test_a_method_whose_facts_do_not_name_crops_is_looked_at(known: str) -> None:
+    """Where training had one tissue, all conditions are of it, whatever they say."""
+
+    class Other:
+        facts = SimpleNamespace(tissue=known)
+
+        def default_conditions(self, seed: int, size: Any = None) -> Any:
+            return (Condition((8, 8), 0.5, ("a",), tissue=("", "skin")[k % 2]) for k in naturals(seed))
+
+    assert [each.tissue for each in first(Other(), 2, tissue="skin")] == ["skin"] * 2
+    if known == "colon":
+        assert len(first(Other(), 2, tissue="colon")) == 2
+    else:
+        with pytest.raises(UserError, match="no condition of that tissue"):
+            first(Other(), 2, tissue="colon")
 
 
 def test_only_a_tissue_of_the_training_is_taken(model: Any) -> None:

@@ -48,7 +48,7 @@ HOLE = 0.3
 HOLE_KEY = 1 << 16
 """Beside (seed, k), above the keys of any method's noise."""
 LOOKED_THROUGH = 512
-"""Conditions among which a tissue is looked for before those of all tissues are taken."""
+"""Conditions among which a tissue is looked for where a method's facts do not say which it has."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def conditions(wishes: Wishes, model: Any, seed: int) -> Iterator[Condition]:
 
     Raises:
         UserError: data that cannot be read, of a resolution that is unknown, or without a mask that is asked for; a
-            reference of held-out tiles alone.
+            reference of held-out tiles alone; or a tissue that none of the method's own conditions has.
     """
     found = _from_data(wishes, model, seed) if wishes.side else _from_nothing(wishes, model, seed)
     found = (_told(condition, wishes) for condition in found)
@@ -110,17 +110,27 @@ def number(wishes: Wishes, model: Any) -> int | None:
 
 
 def _from_nothing(wishes: Wishes, model: Any, seed: int) -> Iterator[Condition]:
-    """A caption by itself asks for nothing else; a tissue for the method's own conditions of that tissue."""
+    """A caption by itself asks for nothing else; a tissue for the method's own conditions of that tissue.
+
+    Raises:
+        UserError: a tissue that none of them has.
+    """
     size = (wishes.size, wishes.size) if wishes.size else None
     if wishes.caption:
         return repeat(Condition(size or model.size, model.mpp, model.class_names))
-    found: Iterator[Condition] = model.default_conditions(seed, size=size)
-    if wishes.tissue is None:
-        return found
-    some = islice(model.default_conditions(seed, size=size), LOOKED_THROUGH)
-    if all(condition.tissue != wishes.tissue for condition in some):
-        return found
-    return (condition for condition in found if condition.tissue == wishes.tissue)
+    own: Iterator[Condition] = model.default_conditions(seed, size=size)
+    if wishes.tissue is None or wishes.tissue == model.facts.tissue:
+        return own
+    crops = getattr(model.facts, "crop_tissues", None)
+    there = set(crops or (each.tissue for each in islice(model.default_conditions(seed, size=size), LOOKED_THROUGH)))
+    if wishes.tissue not in there:
+        raise UserError(
+            "no condition of that tissue by itself",
+            expected=f"a tissue that the run's own conditions have: {', '.join(sorted(map(str, there)))}",
+            got=f"--tissue {wishes.tissue!r}, which none of {len(crops) if crops else LOOKED_THROUGH} has",
+            mend="give data beside it, as --counts DATA, or a caption",
+        )
+    return (condition for condition in own if condition.tissue == wishes.tissue)
 
 
 def _from_data(wishes: Wishes, model: Any, seed: int) -> Iterator[Condition]:
