@@ -4,21 +4,30 @@
 #   sh benchmarks/gpu.sh consep:CoNSeP OUT [MINUTES]       then monuseg:MoNuSeg; everything is left under OUT
 #   PRESET=tiny JUDGE=tiny STEPS=40 N=16 sh benchmarks/gpu.sh phantom: OUT .2   the same on a CPU, to see that it runs
 #
-# MINUTES (60) are the flow's; its student takes a third of that. A part that is done already is not done again.
+# MINUTES (60) are the flow's; its student takes a third of that. The same command again goes on where it was stopped:
+# what is trained or made already stays, and is measured anew.
+# Not in it: what each rung of the ladder is worth to a judge. That needs a flow and a student of the study's own subset
+# of the training tiles (`nucleosynth subset`, `fit`, `distil`), since pairs of a flow that saw more would not be fair.
 set -eu
 data=$1 out=$2 minutes=${3:-60}
 preset=${PRESET:-small} judge=${JUDGE:-resnet50} steps=${STEPS:-20700} n=${N:-512} batch=${BATCH:-64}
 here=$(dirname "$0")
 mkdir -p "$out"
 
-[ -d "$out/flow" ] || nucleosynth fit jointflow --preset "$preset" --data "$data" --split train --run "$out/flow" --minutes "$minutes"
+again() {
+  if [ -e "$1" ]; then echo --resume; fi
+}
+
+nucleosynth fit jointflow --preset "$preset" --data "$data" --split train --run "$out/flow" --minutes "$minutes" \
+  $(again "$out/flow/run.json")
 third=$(awk "BEGIN { print $minutes / 3 }")
-[ -d "$out/student" ] || nucleosynth distil "$out/flow" --run "$out/student" --minutes "$third"
-[ -d "$out/judge" ] || nucleosynth segment fit --data "$data" --split train --preset "$judge" --steps "$steps" --run "$out/judge"
+nucleosynth distil "$out/flow" --run "$out/student" --minutes "$third" $(again "$out/student/run.json")
+nucleosynth segment fit --data "$data" --split train --preset "$judge" --steps "$steps" --run "$out/judge" \
+  $(again "$out/judge/run.json")
 
 for run in flow student; do
   nucleosynth cost "$out/$run" --size 256 --json "$out/cost_$run.json"
-  nucleosynth generate "$out/$run" --n "$n" --batch "$batch" --out "$out/pairs_$run"
+  grep -qs '"finished": true' "$out/pairs_$run/_store.json" || nucleosynth generate "$out/$run" --n "$n" --batch "$batch" --out "$out/pairs_$run"
   PYTHONPATH=$here python "$here/pairs.py" "$out/$run" "$data" --n "$n" --judge "$out/judge" --json "$out/pairs_$run.json"
 done
 PYTHONPATH=$here python "$here/ladder.py" "$out/flow" "$out/student" "$data" --n "$n" --batch "$batch" --judge "$out/judge" \
@@ -26,6 +35,7 @@ PYTHONPATH=$here python "$here/ladder.py" "$out/flow" "$out/student" "$data" --n
 python "$here/speed.py" "$out/flow" "$out/student" --batch "$batch" --json "$out/speed.json"
 
 for share in 0.1 1; do
-  [ -d "$out/study_$share" ] || nucleosynth study --data "$data" --judge-preset "$judge" --steps "$steps" --minutes "$minutes" \
-    --arm real+classic --arm "real+classic+jointflow:$preset" --fraction "$share" --ratio 0.5 --ratio 1 --ratio 2 --run "$out/study_$share"
+  nucleosynth study --data "$data" --judge-preset "$judge" --steps "$steps" --minutes "$minutes" \
+    --arm real --arm real+classic --arm "real+classic+jointflow:$preset" --fraction "$share" --ratio 0.5 --ratio 1 --ratio 2 \
+    --run "$out/study_$share" $(again "$out/study_$share/plan.json")
 done
