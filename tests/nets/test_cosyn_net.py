@@ -7,8 +7,9 @@ from torch import nn
 
 from nucleosynth.methods.cosyn import PRESETS, CoSyn
 from nucleosynth.nets.attention import Perceiver, SelfAttention, attended
-from nucleosynth.nets.cosyn import CoSynNet, CoSynNetSettings, Given, TextShape
+from nucleosynth.nets.cosyn import CoSynNet, CoSynNetSettings, Given
 from nucleosynth.nets.points import PointEncoder, PointsSettings
+from nucleosynth.nets.text import TextShape
 from nucleosynth.stages.cosyn import CoSynStage, JointBatch, JointSizes
 from nucleosynth.training.device import fabric_for
 

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from nucleosynth.conditions.structure import UNKNOWN
 from nucleosynth.diffusion.categorical import Categorical, Form
 from nucleosynth.diffusion.prediction import State
-from nucleosynth.nets.cosyn import CoSynNetSettings, Features, Given, TextShape
+from nucleosynth.nets.cosyn import CoSynNetSettings, Features, Given
 from nucleosynth.nets.points import PointsSettings
+from nucleosynth.nets.text import TextShape
 from nucleosynth.stages.cosyn import (
     CoSynStage,
     CoSynTraining,

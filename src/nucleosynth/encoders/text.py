@@ -12,9 +12,12 @@ from typing import NamedTuple, Protocol
 from torch import Tensor, nn
 
 from nucleosynth import catalog
+from nucleosynth.nets.text import TextShape
 
 KIND = "text encoder"
 """What a checkpoint calls it."""
+PUBLISHED = {"plip": (512, 77), "clip-text": (512, 77), "t5": (768, 256)}
+"""Width and length of tokens, so that a network can be counted without the encoder's files."""
 
 
 class Tokens(NamedTuple):
@@ -59,3 +62,14 @@ def load(spec: str) -> TextEncoder:
     name, _, where = spec.partition(":")
     encoder: TextEncoder = catalog.load("text encoder", name)(where)
     return encoder
+
+
+def shape_of(encoder: TextEncoder) -> TextShape:
+    """What a network is told of an encoder; the module of one that is trained with it is new."""
+    return TextShape(encoder.width, encoder.length, encoder.module())
+
+
+def published_shape(spec: str) -> TextShape:
+    """What a network is told of the encoder of that name; no file is read."""
+    name = spec.partition(":")[0]
+    return TextShape(*PUBLISHED[name]) if name in PUBLISHED else shape_of(load(spec))

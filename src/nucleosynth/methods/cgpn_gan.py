@@ -23,7 +23,7 @@ from torch import Tensor
 from nucleosynth.conditions.edges import label_channels, label_width
 from nucleosynth.conditions.pathology_captions import PathologyCaptions
 from nucleosynth.config import Settings
-from nucleosynth.data.crops import Crops
+from nucleosynth.data.crops import Crops, network_image
 from nucleosynth.encoders import clip_pair, identity, own_clip, vgg
 from nucleosynth.encoders.clip_pair import ClipPair
 from nucleosynth.encoders.own_clip import STAGE
@@ -34,7 +34,7 @@ from nucleosynth.methods.clip import every_window, train_clip
 from nucleosynth.methods.facts import Facts
 from nucleosynth.methods.game_painter import GameFacts, GamePainter
 from nucleosynth.methods.label_painter import PainterStage
-from nucleosynth.methods.painting import label_of, network_image
+from nucleosynth.methods.painting import label_of
 from nucleosynth.methods.provenance import Origin
 from nucleosynth.methods.results import sample_of
 from nucleosynth.nets.cgpn import CGPN

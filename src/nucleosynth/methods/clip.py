@@ -18,13 +18,12 @@ from torch import Tensor, nn
 from nucleosynth.conditions import captions as cosyn
 from nucleosynth.conditions.pathology_captions import PathologyCaptions
 from nucleosynth.config import Settings
-from nucleosynth.data.crops import Crops
+from nucleosynth.data.crops import Crops, network_image
 from nucleosynth.data.windows import Cutting, prepared, windows
 from nucleosynth.encoders import own_clip
 from nucleosynth.encoders.clip_pair import FrozenPair
 from nucleosynth.encoders.own_clip import STAGE, STRIDE, OwnClipNet, OwnClipSettings, preparation
 from nucleosynth.encoders.words import Words
-from nucleosynth.methods.painting import network_image
 from nucleosynth.methods.tiles import TileSettings
 from nucleosynth.run import Budget, Run
 from nucleosynth.sample import Sample

@@ -28,7 +28,7 @@ from nucleosynth.conditions.joint_coding import JointCoding
 from nucleosynth.conditions.points import from_instances
 from nucleosynth.conditions.slots import Slots
 from nucleosynth.config import Settings
-from nucleosynth.data.crops import Crops
+from nucleosynth.data.crops import Crops, network_image
 from nucleosynth.data.tiles import resize_points
 from nucleosynth.diffusion.samplers import evaluations
 from nucleosynth.encoders import identity
@@ -39,12 +39,12 @@ from nucleosynth.methods.batches import Group, Slot, SlotNoise, in_order, own_si
 from nucleosynth.methods.cosyn_presets import PRESETS, CoSynSettings
 from nucleosynth.methods.facts import Facts
 from nucleosynth.methods.kept import keep, kept, kept_windows
-from nucleosynth.methods.painting import network_image, rgb
+from nucleosynth.methods.painting import rgb
 from nucleosynth.methods.provenance import Origin
 from nucleosynth.methods.reading import Label, Read, Unread
 from nucleosynth.methods.results import sample_of
 from nucleosynth.methods.sheets import write_pairs
-from nucleosynth.nets.cosyn import CoSynNet, Given, TextShape
+from nucleosynth.nets.cosyn import CoSynNet, Given
 from nucleosynth.nets.count import StageCost
 from nucleosynth.run import Run
 from nucleosynth.sample import Condition, Sample
@@ -57,8 +57,6 @@ WINDOWS_KEY = 7
 """Beside (seed, k), for the window that a condition is taken from."""
 FIELDS = {"points": "points", "counts": "counts", "text": "caption"}
 """Field of a Condition that gives each part."""
-PUBLISHED_TEXT = {"plip": (512, 77), "clip-text": (512, 77), "t5": (768, 256)}
-"""Width and length of tokens, so that a network can be counted without the encoder's files."""
 
 
 class CoSyn:
@@ -174,7 +172,7 @@ class CoSyn:
         """One stage; a pair from points and text. The text encoder, which runs once a sentence, is left out."""
         coding = JointCoding(Slots(tuple(range(1, classes + 1))))
         with torch.device("meta"):
-            text = published_text(settings)
+            text = texts.published_shape(settings.text)
             net = build(settings.network, settings.diffusion, settings.sizes(coding, text))
             ids, told = torch.zeros(1, size, size, dtype=torch.int64), torch.ones(1, dtype=torch.bool)
             words = torch.empty(1, text.length, text.width) if text.words is None else ids[:, 0, : text.length]
@@ -285,18 +283,9 @@ class CoSyn:
 
 def stage_of(settings: CoSynSettings, coding: JointCoding, encoder: TextEncoder | None) -> CoSynStage:
     """The stage, untrained."""
-    text = TextShape(encoder.width, encoder.length, encoder.module()) if encoder else None
+    text = texts.shape_of(encoder) if encoder else None
     name = CoSyn.stages[0]
     return CoSynStage(name, settings.network, settings.diffusion, settings.training, settings.sizes(coding, text))
-
-
-def published_text(settings: CoSynSettings) -> TextShape:
-    """What the network of these settings is told of text; no file is read."""
-    name = settings.text.partition(":")[0]
-    if name in PUBLISHED_TEXT:
-        return TextShape(*PUBLISHED_TEXT[name])
-    encoder = texts.load(settings.text)
-    return TextShape(encoder.width, encoder.length, encoder.module())
 
 
 def batch_of(

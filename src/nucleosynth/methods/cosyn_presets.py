@@ -13,8 +13,9 @@ from nucleosynth.conditions.joint_coding import JointCoding
 from nucleosynth.encoders import text as texts
 from nucleosynth.encoders.text import TextEncoder
 from nucleosynth.methods.tiles import TileSettings
-from nucleosynth.nets.cosyn import CoSynNetSettings, TextShape
+from nucleosynth.nets.cosyn import CoSynNetSettings
 from nucleosynth.nets.points import PointsSettings
+from nucleosynth.nets.text import TextShape
 from nucleosynth.stages.cosyn import CoSynTraining, DiffusionSettings, JointSizes, Part, SamplingSettings
 
 

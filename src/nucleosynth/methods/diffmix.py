@@ -22,13 +22,13 @@ from torch import Tensor
 
 from nucleosynth.conditions.edges import label_width
 from nucleosynth.config import Settings
+from nucleosynth.data.crops import network_image
 from nucleosynth.data.tiles import resize_image
 from nucleosynth.layouts.donors import Donors
 from nucleosynth.layouts.perturbation import PerturbationSettings, perturbed, shares_of
 from nucleosynth.methods.batches import Group, Slot, own_size, padded
 from nucleosynth.methods.diffusion_painter import DiffusionPainter, DiffusionPainterSettings
 from nucleosynth.methods.kept import kept_windows
-from nucleosynth.methods.painting import network_image
 from nucleosynth.nets.adm import BASE, PAPER
 from nucleosynth.nets.count import StageCost
 from nucleosynth.run import Run

@@ -30,7 +30,7 @@ from nucleosynth.encoders import text as texts
 from nucleosynth.encoders.text import TextEncoder
 from nucleosynth.errors import UserError
 from nucleosynth.methods.batches import Group, Slot, SlotNoise, in_order, own_size
-from nucleosynth.methods.jointflow_conditions import SIDES, Asking, published_text, silence
+from nucleosynth.methods.jointflow_conditions import SIDES, Asking, silence
 from nucleosynth.methods.jointflow_presets import PRESETS, JointFlowFacts, JointFlowSettings
 from nucleosynth.methods.jointflow_transfer import ChannelNames, begin_from
 from nucleosynth.methods.painting import rgb
@@ -193,7 +193,7 @@ class JointFlow:
         """One stage; a pair from nothing. The text encoder, which runs once a sentence, is left out."""
         coding, jumps = LabelCoding(tuple(range(1, classes + 1)), settings.coding), settings.role == "student"
         with torch.device("meta"):
-            text = published_text(settings)
+            text = texts.published_shape(settings.text)
         told = silence(coding, 0, settings.tile, 1, (size, size))
         words = (
             torch.zeros(1, text.length, dtype=torch.int64) if text.words else torch.zeros(1, text.length, text.width)

@@ -18,14 +18,11 @@ from nucleosynth.encoders import text as texts
 from nucleosynth.encoders.text import TextEncoder
 from nucleosynth.methods.batches import Group, own_size, padded
 from nucleosynth.methods.jointflow_presets import JointFlowFacts, JointFlowSettings
-from nucleosynth.nets.text import TextShape
 from nucleosynth.sample import Condition, Image
 from nucleosynth.stages.joint import GROUPS, JointSizes, Told, standardised
 
 SIDES: Mapping[str, str] = {"image": "image", "label": "instances"}
 """Group of the state -> the field of a Condition that gives it."""
-PUBLISHED_TEXT = {"plip": (512, 77), "clip-text": (512, 77), "t5": (768, 256)}
-"""Width and length of tokens, so that a network can be counted without the encoder's files."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +37,7 @@ class Asking:
     @property
     def sizes(self) -> JointSizes:
         """What of this decides the network."""
-        text = TextShape(self.encoder.width, self.encoder.length, self.encoder.module())
-        return JointSizes.of(self.coding, len(self.facts.tissues), text)
+        return JointSizes.of(self.coding, len(self.facts.tissues), texts.shape_of(self.encoder))
 
     def told(self, group: Group) -> Told:
         """What a group's conditions ask for beside its sides, and which pixels of these are known."""
@@ -114,15 +110,6 @@ def silence(coding: LabelCoding, tissues: int, tile: int, width: int, size: tupl
         reference=nothing(3, tile, tile),
         known=torch.zeros(width, len(GROUPS), *size),
     )
-
-
-def published_text(settings: JointFlowSettings) -> TextShape:
-    """What the network of these settings is told of text; no file is read."""
-    name = settings.text.partition(":")[0]
-    if name in PUBLISHED_TEXT:
-        return TextShape(*PUBLISHED_TEXT[name])
-    encoder = texts.load(settings.text)
-    return TextShape(encoder.width, encoder.length, encoder.module())
 
 
 def _region(known: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:

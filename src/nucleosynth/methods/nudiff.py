@@ -25,11 +25,11 @@ from pydantic import Field, model_validator
 from nucleosynth.conditions.slots import Slots
 from nucleosynth.conditions.structure_coding import Channels, StructureCoding, Vectors
 from nucleosynth.config import Settings
-from nucleosynth.data.crops import Crops
+from nucleosynth.data.crops import Crops, network_image
 from nucleosynth.data.tiles import resize_label
 from nucleosynth.methods.batches import Group, Slot, SlotNoise, in_order, own_size, padded
 from nucleosynth.methods.facts import Facts
-from nucleosynth.methods.painting import Batch, label_of, network_image, rgb
+from nucleosynth.methods.painting import Batch, label_of, rgb
 from nucleosynth.methods.provenance import Origin
 from nucleosynth.methods.reading import Label, Unread
 from nucleosynth.methods.results import sample_of

@@ -7,8 +7,7 @@ from torch import Tensor
 
 from nucleosynth.conditions.edges import label_channels, label_width
 from nucleosynth.conditions.slots import Slots
-from nucleosynth.data.crops import Crops
-from nucleosynth.data.crops import network_image as network_image
+from nucleosynth.data.crops import Crops, network_image
 from nucleosynth.data.tiles import resize_label
 from nucleosynth.errors import UserError
 from nucleosynth.methods.batches import Group, own_size, padded

@@ -16,7 +16,7 @@ from nucleosynth.nets.attention import CrossAttention, Perceiver, Transformer
 from nucleosynth.nets.blocks import ClockEmbedding, Conv2d, matrices, zero
 from nucleosynth.nets.imagen import ImagenSettings, ImagenUNet
 from nucleosynth.nets.points import EMBEDDED, PointEncoder, PointsSettings, embedded
-from nucleosynth.nets.text import TextShape as TextShape
+from nucleosynth.nets.text import TextShape
 
 CLOCK_TOKENS = 2
 """Tokens of the context that tell the clock."""

@@ -27,7 +27,8 @@ from nucleosynth.diffusion.prediction import (
 )
 from nucleosynth.diffusion.samplers import SAMPLERS, Processes
 from nucleosynth.diffusion.schedule import Chain
-from nucleosynth.nets.cosyn import CoSynNet, CoSynNetSettings, Features, Given, TextShape
+from nucleosynth.nets.cosyn import CoSynNet, CoSynNetSettings, Features, Given
+from nucleosynth.nets.text import TextShape
 from nucleosynth.stages.denoising import Gaussian, PathSettings, chain_of
 from nucleosynth.stages.training import AveragedStage, TrainingSettings
 from nucleosynth.training.checkpoint import Moment

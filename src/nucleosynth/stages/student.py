@@ -26,7 +26,7 @@ from nucleosynth.data.crops import Colours
 from nucleosynth.diffusion.flow import noised, velocity_weight
 from nucleosynth.diffusion.losses import weighted_error
 from nucleosynth.diffusion.prediction import Denoise, State
-from nucleosynth.nets.conditioning import Features, Given
+from nucleosynth.nets.conditioning import Given
 from nucleosynth.nets.joint import JointNet
 from nucleosynth.nets.unet import UNetSettings
 from nucleosynth.seeds import seed_of
@@ -78,7 +78,7 @@ class Lesson(NamedTuple):
     t: Tensor
     ends: Tensor
     target: State
-    given: Given | Features
+    given: Given
 
 
 class Teacher(NamedTuple):
