@@ -20,6 +20,7 @@ Kind = Literal[
     "encoder",
     "text encoder",
     "clip",
+    "pretrained model",
     "judge",
     "metric",
 ]
@@ -320,6 +321,15 @@ CATALOG: dict[Kind, tuple[Entry, ...]] = {
             "QuiltNet-B-32, of pathology: quiltnet of the hub's cache, quiltnet:FOLDER, or quiltnet:download",
             "Ikezogwu et al., Quilt-1M, NeurIPS 2023",
             "MIT",
+        ),
+    ),
+    "pretrained model": (
+        Entry(
+            "he-tiny",
+            "pretrained:HE_TINY",
+            "JointFlow, preset tiny, of H&E and drawn tissue, one class: 64^2 px at .5 um; pretrained:he-tiny is a run",
+            "Amgad et al., NuCLS, GigaScience 2022; Schuiveling et al., PUMA, GigaScience 2025; DSB2018, see above",
+            "CC0-1.0",
         ),
     ),
     "judge": (

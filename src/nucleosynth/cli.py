@@ -6,6 +6,7 @@ the user's input, 1 the machine, 130 stopped; any other exception is a bug and k
 
 import errno
 import io
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -35,6 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail("stopped", 130)
     except MemoryError:
         return _fail("out of memory: ask for less at once (a smaller batch, size or number)", 1)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # a pipe such as `| head` has read enough
+        return 0
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise

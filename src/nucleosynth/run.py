@@ -10,6 +10,8 @@ import json
 import os
 import platform
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
@@ -18,7 +20,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from nucleosynth.errors import UserError, unknown_name
+from nucleosynth import catalog
+from nucleosynth.errors import UserError
 
 RECORD = "run.json"
 PRETRAINED = "pretrained:"
@@ -144,8 +147,16 @@ class Run:
                 where=str(folder / RECORD),
             ) from error
 
-    def forget(self) -> None:
-        """Take back a run that was refused before it trained: its record, and its folder if nothing else is in it."""
+    @contextmanager
+    def taken_back_if_refused(self) -> Iterator[None]:
+        """Take back a run that is refused before it trains: its record, and its folder if nothing else is in it."""
+        try:
+            yield
+        except UserError:
+            self._forget()
+            raise
+
+    def _forget(self) -> None:
         if not self.resume and {path.name for path in self.folder.iterdir()} <= {RECORD}:
             (self.folder / RECORD).unlink(missing_ok=True)
             self.folder.rmdir()
@@ -204,19 +215,8 @@ def pretrained(text: str) -> Path | None:
     """
     if not text.startswith(PRETRAINED):
         return None
-    name, home = text.removeprefix(PRETRAINED), Path(__file__).with_name("pretrained")
-    names = sorted(path.parent.name for path in home.glob(f"*/{RECORD}"))
-    if not names:
-        raise UserError(
-            "no pretrained models",
-            expected="one that comes with the package",
-            got=text,
-            where=str(home),
-            mend="give the folder of a run",
-        )
-    if name not in names:
-        raise unknown_name("pretrained model", name, names)
-    return home / name
+    folder: Path = catalog.load("pretrained model", text.removeprefix(PRETRAINED))
+    return folder
 
 
 def _logged(text: str) -> dict[str, Any] | None:

@@ -29,6 +29,7 @@ def cautions(results: Results) -> list[Caution]:
     """All that apply, what weighs most first."""
     return [
         *_untested(results),
+        *_begun(results),
         *_one_fold(results),
         *_folds(results),
         *_diverged(results),
@@ -84,6 +85,18 @@ def _one_fold(results: Results) -> Iterator[Caution]:
         f"Judges of an arm differ by their seed alone. What is said here, intervals and p included, holds for "
         f"{listed(fixed)}; of other slides{', or of a generator fitted again,' * bool(makers)} it says nothing.",
     )
+
+
+def _begun(results: Results) -> Iterator[Caution]:
+    """Whose pairs bring more than the arm's labels."""
+    begun = {maker.label: maker for maker in results.makers if maker.begun_from}
+    if begun:
+        seen = "; ".join(f"{label}: {plural(maker.inherited, 'source')}" for label, maker in begun.items())
+        yield Caution(
+            "Knowledge from elsewhere.",
+            "A generator was begun from a run that had seen other labelled tiles, which judges without its pairs had "
+            f"not: {seen}. A gain is that of the pairs and of these tiles together.",
+        )
 
 
 def _folds(results: Results) -> Iterator[Caution]:

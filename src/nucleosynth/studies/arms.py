@@ -3,8 +3,9 @@
     real                            the labelled tiles alone, windows drawn from them as they are
     real+classic                    ... varied by the conventional augmentation
     real+METHOD[:preset]            ... with pairs of a recipe, fitted inside the study on the arm's own training tiles
+    real+RUN, real+pretrained:NAME  ... with pairs of a trained run that is fitted further, in the same way
     real+STORE                      ... with the pairs of a store, which must come from those tiles (fairness.py)
-    real+classic+METHOD, +STORE     both
+    real+classic+METHOD, +RUN, +STORE    both
     real@METHOD, real+classic@METHOD    no pairs, but as many more training steps as the recipe's compute would buy
 
 An arm is compared with the one that lacks its last addition: real+classic+jointflow with real+classic, that with real.
@@ -18,15 +19,15 @@ from pathlib import Path
 
 from nucleosynth import catalog
 from nucleosynth.errors import UserError, unknown_name
-from nucleosynth.run import file_name
+from nucleosynth.run import PRETRAINED, RECORD, Run, file_name
 
 REAL, CLASSIC = "real", "classic"
-FORMS = "real, real+classic, real+METHOD[:preset], real+STORE, real+classic+..., real@METHOD"
+FORMS = "real, real+classic, real+METHOD[:preset], real+RUN, real+STORE, real+classic+..., real@METHOD"
 
 
 @dataclass(frozen=True)
 class Maker:
-    """Where synthetic tiles come from: a recipe (method and preset) or a store."""
+    """Where synthetic tiles come from: a recipe (method and preset, or a trained run to begin from) or a store."""
 
     name: str
     label: str
@@ -34,18 +35,29 @@ class Maker:
     method: str = ""
     preset: str = ""
     store: Path | None = None
+    begin: str = ""
+    """The trained run that fitting begins from: a folder, or pretrained:NAME."""
 
     @property
     def words(self) -> str:
         """What it is, for the report."""
         if self.store:
             return f"the store {self.store}"
-        return f"{self.method}, preset {self.preset}, fitted on the training tiles"
+        begun = f", begun from {self.begin}" if self.begin else ""
+        return f"{self.method}, preset {self.preset}{begun}, fitted on the training tiles"
 
     @property
     def slug(self) -> str:
         """A folder's name that no other maker has."""
-        return file_name(f"store {self.name}" if self.store else f"{self.method}-{self.preset}")
+        if self.store or self.begin:
+            return file_name(f"{'store' if self.store else 'from'} {self.name}")
+        return file_name(f"{self.method}-{self.preset}")
+
+    @property
+    def place(self) -> str:
+        """What it is, however it was written: of a store or a run to begin from, where it lies."""
+        where = self.store or (Run.open(self.begin).folder if self.begin else None)
+        return str(where.resolve()) if where else self.name
 
 
 @dataclass(frozen=True)
@@ -94,7 +106,9 @@ def parse(texts: Sequence[str], preset: str, ratios: Sequence[float] = ()) -> tu
     arms = [
         variant for arm in _told_apart([_arm(text, preset) for text in texts]) for variant in _variants(arm, ratios)
     ]
-    kinds = [(arm.base, _place(arm.maker), arm.ratio, _place(arm.compute_of)) for arm in arms]
+    kinds = [
+        (arm.base, arm.maker and arm.maker.place, arm.ratio, arm.compute_of and arm.compute_of.place) for arm in arms
+    ]
     if len(set(kinds)) < len(kinds):
         raise UserError("an arm twice", expected="each arm once", got=", ".join(texts), where="--arm")
     names = {arm.name for arm in arms}
@@ -147,9 +161,13 @@ def _maker(what: str, preset: str, text: str) -> Maker:
     if method in known:
         own = own or preset
         return Maker(f"{method}:{own}", method if own == preset else f"{method}:{own}", method, own)
-    if Path(what).exists():
+    if what.startswith(PRETRAINED) or Path(what).exists():
         label = Path(what).name
-        return Maker(what, label if label not in ("", "..", REAL, CLASSIC) else what, store=Path(what))
+        label = label if label not in ("", "..", REAL, CLASSIC) else what
+        if Path(what).exists() and not (Path(what) / RECORD).exists():
+            return Maker(what, label, store=Path(what))
+        record = Run.open(what).record
+        return Maker(what, label, record.method, record.preset, begin=what)
     owners = [entry.name for entry in catalog.CATALOG["method"] if what in entry.load().presets]
     if owners:
         raise UserError(
@@ -206,8 +224,3 @@ def _check_ratios(ratios: Sequence[float]) -> None:
             raise UserError("no synthetic tiles", expected="--ratio above 0", got=str(ratio))
     if len(set(ratios)) < len(ratios):
         raise UserError("a ratio twice", expected="each --ratio once", got=", ".join(map(str, ratios)))
-
-
-def _place(maker: Maker | None) -> str:
-    """What a maker is, however it was written: of a store, where it lies."""
-    return "" if maker is None else str(maker.store.resolve()) if maker.store else maker.name

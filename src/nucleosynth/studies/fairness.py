@@ -4,25 +4,34 @@ A generator that saw other tiles brings labels that the real arm never had; one 
 Every tile's provenance is read before any training starts.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from nucleosynth.errors import UserError
 from nucleosynth.metrics.overlap import check_names
+from nucleosynth.run import TrainingSource
 from nucleosynth.sample import Sample
 
 SYNTHETIC = "synthetic"
 SHOWN = 5
 
 
-def check_stores(arm: str, tiles: Sequence[Sample], training: Sequence[Sample], tests: Sequence[Sample]) -> None:
+def check_stores(
+    arm: str,
+    tiles: Sequence[Sample],
+    training: Sequence[Sample],
+    tests: Sequence[Sample],
+    inherited: Collection[str] = (),
+) -> None:
     """Refuse an arm whose tiles rest on other sources than those of `training`, or tell other classes apart.
+
+    inherited: sources that its generator's own beginning rests on, see `check_begun`.
 
     Raises:
         UserError: tiles of the test split; a source, of the generator's training, of a given side or of a kept image,
             that is not among the training sources; a synthetic tile that does not say what its generator was trained
             on; other classes.
     """
-    allowed, held_out = {tile.source for tile in training}, {tile.source for tile in tests}
+    allowed, held_out = {tile.source for tile in training} | set(inherited), {tile.source for tile in tests}
     names, scheme = training[0].class_names, training[0].class_scheme
     rests_on: set[str] = set()
     for tile in tiles:
@@ -43,6 +52,35 @@ def check_stores(arm: str, tiles: Sequence[Sample], training: Sequence[Sample], 
                 got=f"{len(sources)} other source(s): {_some(sources)}",
                 where=f"provenance of the tiles of {arm}",
                 mend="name the method itself (real+METHOD): it is fitted inside, on exactly the arm's training tiles",
+            )
+
+
+def check_begun(
+    arm: str,
+    seen: Iterable[TrainingSource],
+    training: Sequence[Sample],
+    available: Sequence[Sample],
+    tests: Sequence[Sample],
+) -> None:
+    """Refuse a run to begin from that has seen tiles of the study's own data beside an arm's training tiles.
+
+    available: all tiles that may be trained on, of which `training` is the labelled fraction.
+
+    Other data it may have seen: that is what it is begun from for, and the report says so.
+
+    Raises:
+        UserError: it has seen test tiles, or training tiles that this fraction leaves out.
+    """
+    own = {entry.source for entry in seen}
+    labelled, known, held_out = ({tile.source for tile in tiles} for tiles in (training, available, tests))
+    for sources, what in ((own & held_out, "the test tiles"), (own & known - labelled, "labels that it is without")):
+        if sources:
+            raise UserError(
+                f"the run that {arm} begins from has seen {what}",
+                expected=f"a run of other data, or of the arm's {len(labelled)} training sources: {_some(labelled)}",
+                got=_some(sources),
+                where=f"training_sources of {arm}",
+                mend="begin from a run that was trained on other slides",
             )
 
 

@@ -27,13 +27,14 @@ Ceiling = Callable[[Sequence[Sample]], dict[str, float | None]]
 
 @dataclass(frozen=True)
 class Made:
-    """Synthetic tiles; for how many seconds their generator was fitted and they were made, where that is known; and how
-    to load the generator, where there is one."""
+    """Synthetic tiles; for how many seconds their generator was fitted and they were made, where that is known; how to
+    load the generator, where there is one; and the sources of the run that it was begun from."""
 
     samples: Sequence[Sample]
     fit_seconds: float | None
     make_seconds: float | None
     load: Callable[[], Any] | None
+    inherited: frozenset[str] = frozenset()
 
     @property
     def seconds(self) -> float:
@@ -91,6 +92,8 @@ class Look:
             fold=part.fold,
             fraction=part.fraction,
             made_by=_origin(maker, made),
+            begun_from=maker.begin,
+            inherited=len(made.inherited),
             synthetic=described(made.samples),
             fit_seconds=made.fit_seconds,
             make_seconds=made.make_seconds,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nucleosynth import catalog, config
+from nucleosynth import catalog
 from nucleosynth.data.reader import read
 from nucleosynth.data.shards import read_manifest
 from nucleosynth.errors import UserError
@@ -26,7 +26,7 @@ from nucleosynth.studies.conduct import MakePairs
 from nucleosynth.studies.evidence import area_mm2
 from nucleosynth.studies.looks import Made
 from nucleosynth.studies.parts import Part
-from nucleosynth.verbs.fit import sources_of, train
+from nucleosynth.verbs.fit import lineage, recipe, train
 from nucleosynth.verbs.generate import generate
 
 SPENT, MAKING = "spent.json", "making.json"
@@ -53,7 +53,8 @@ def pair_maker(recipes: Recipes, stores: dict[str, list[Sample]]) -> MakePairs:
         if not (folder / SPENT).exists():
             _fit_and_make(maker, tiles, wanted_mm2, place, store, recipes)
         spent = json.loads((folder / SPENT).read_text())
-        return Made(list(read(str(store))), spent["fit"], spent["make"], _loader(maker, place, recipes))
+        inherited = frozenset(entry.source for entry in Run.open(place).record.inherited_sources)
+        return Made(list(read(str(store))), spent["fit"], spent["make"], _loader(maker, place, recipes), inherited)
 
     return make
 
@@ -137,18 +138,18 @@ def _loader(maker: Maker, place: Path, recipes: Recipes) -> Callable[[], Any]:
 
 
 def _record(maker: Maker, tiles: Sequence[Sample], recipes: Recipes) -> RunRecord:
-    kind = catalog.load("method", maker.method)
+    settings, before = recipe(maker.method, maker.preset, maker.begin)
     return RunRecord(
-        method=kind.name,
+        method=maker.method,
         preset=maker.preset,
-        settings=config.preset(kind.presets, maker.preset).model_dump(mode="json"),
+        settings=settings.model_dump(mode="json"),
         data=recipes.data,
         split=None,
         seed=recipes.seed,
         budget=recipes.budget,
         class_names=tiles[0].class_names,
         class_scheme=tiles[0].class_scheme,
-        training_sources=sources_of(tiles),
         versions=versions(),
         started=now(),
+        **lineage(tiles, before),
     )

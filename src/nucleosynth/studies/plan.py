@@ -49,7 +49,7 @@ class Plan(BaseModel):
     versions: dict[str, str]
     seed: int
     digests: dict[str, str]
-    """Of the training and test tiles of each part, and the tiles of each store."""
+    """Of the training and test tiles of each part, the tiles of each store, the weights of each run to begin from."""
 
     def begin(self, folder: Path, resume: bool) -> None:
         """Write the plan, or see that the one that is there is the same.

@@ -70,11 +70,8 @@ def distil(
     student = Run.create(run, record, resume)
     evaluations = settings.student.steps
     say(f"{record.method}: a student of {evaluations} evaluations, taught by {taught.folder} on {len(tiles)} tiles")
-    try:
+    with student.taken_back_if_refused():
         kind.distil(taught, tiles, student, fabric_for(device, precision))
-    except UserError:
-        student.forget()
-        raise
     say(f"taught; pictures in {run / 'pictures'}; next: nucleosynth generate {run} --n 64 --out OUT")
     return student
 

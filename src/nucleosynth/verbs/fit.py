@@ -82,19 +82,23 @@ def fit(
             where=str(config or "--set"),
             mend="give --from instead",
         )
-    before = _begun(kind, options)
-    chosen = before.record.preset if before else options.get("preset") or "tiny"
-    if before:
-        settings = settings_from(kind, before, changes | {"begin": options["from"]}, str(config or "--set"))
-    else:
-        settings = resolve_settings(kind.presets, chosen, changes, str(config or "--set"))
+    begin = options.get("from") or ""
+    if begin and options.get("preset"):
+        raise UserError(
+            "a preset beside a run to begin from",
+            expected="one of --preset and --from",
+            got=f"--preset {options['preset']} --from {begin}",
+            mend="leave --preset out: the settings are those of the run, and --set changes them",
+        )
+    chosen = options.get("preset") or "tiny"
+    settings, before = recipe(kind.name, chosen, begin, changes, str(config or "--set"))
     settings = ablated(kind.name, settings, options.get("without", ()))
     settings.check_files()
     resolve(_needed(options, "data"))
     tiles = training_tiles(options["data"], options.get("split"), options.get("classes"))
     record = RunRecord(
         method=kind.name,
-        preset=chosen,
+        preset=before.record.preset if before else chosen,
         settings=settings.model_dump(mode="json"),
         data=options["data"],
         split=options.get("split"),
@@ -102,11 +106,9 @@ def fit(
         budget=_budget(options),
         class_names=tiles[0].class_names,
         class_scheme=tiles[0].class_scheme,
-        training_sources=joined_sources(sources_of(tiles), before.record.training_sources if before else ()),
         versions=versions(),
         started=now(),
-        begun_from=checkpoint_of(before) if before else "",
-        inherited_sources=before.record.training_sources if before else (),
+        **lineage(tiles, before),
     )
     return train(record, tiles, Path(_needed(options, "run")), resume=resume, device=device, precision=precision)
 
@@ -129,11 +131,8 @@ def train(
     nuclei = sum(len(tile.classes) for tile in tiles)
     sources = len(record.training_sources)
     say(f"{record.method}, preset {record.preset}: {len(tiles)} tiles, {nuclei} nuclei, {sources} sources")
-    try:
+    with run.taken_back_if_refused():
         kind.fit(tiles, settings, run, fabric_for(device, precision))
-    except UserError:
-        run.forget()
-        raise
     say(f"trained; {_next(record.method, run.folder)}")
     return run
 
@@ -202,21 +201,20 @@ def checkpoint_of(run: Run) -> str:
     return Origin.of(run).checkpoint
 
 
-def settings_from(kind: Any, before: Run, changes: Mapping[str, Any], where: str) -> Any:
-    """The settings of a trained run, with changes."""
-    return config.resolve(type(kind.presets["tiny"]).model_validate(before.record.settings), changes, where)
-
-
-def _begun(kind: Any, options: Mapping[str, Any]) -> Run | None:
-    """The run to begin from, if one is asked for.
+def recipe(
+    name: str, preset: str, begin: str = "", changes: Mapping[str, Any] | None = None, where: str = "--set"
+) -> tuple[Any, Run | None]:
+    """The settings of what is trained under a name, and the run to begin from, if any, whose settings they then are.
 
     Raises:
-        UserError: no such run, one of another method, a student's, or a preset beside it.
+        UserError: an unknown name, preset or setting; no such run, one of another method, or a student's.
     """
-    if not options.get("from"):
-        return None
-    before = Run.open(options["from"])
-    can = "begin" in type(kind.presets["tiny"]).model_fields
+    kind = trained_by(name)
+    if not begin:
+        return resolve_settings(kind.presets, preset, changes or {}, where), None
+    before = Run.open(begin)
+    own = type(kind.presets["tiny"])
+    can = "begin" in own.model_fields
     student = before.record.settings.get("role") == "student"
     if not can or before.record.method != kind.name or student:
         raise UserError(
@@ -226,14 +224,18 @@ def _begun(kind: Any, options: Mapping[str, Any]) -> Run | None:
             where=str(before.folder),
             mend="leave --from out, or take jointflow and a run of it",
         )
-    if options.get("preset"):
-        raise UserError(
-            "a preset beside a run to begin from",
-            expected="one of --preset and --from",
-            got=f"--preset {options['preset']} --from {options['from']}",
-            mend="leave --preset out: the settings are those of the run, and --set changes them",
-        )
-    return before
+    settings = own.model_validate(before.record.settings)
+    return config.resolve(settings, {**(changes or {}), "begin": begin}, where), before
+
+
+def lineage(tiles: Sequence[Sample], before: Run | None) -> dict[str, Any]:
+    """What a record says of all that a training rests on: the tiles, and what the run to begin from has seen."""
+    inherited = before.record.training_sources if before else ()
+    return {
+        "training_sources": joined_sources(sources_of(tiles), inherited),
+        "begun_from": checkpoint_of(before) if before else "",
+        "inherited_sources": inherited,
+    }
 
 
 def resolve_settings(presets: Mapping[str, S], preset: str, changes: Mapping[str, Any], where: str) -> S:

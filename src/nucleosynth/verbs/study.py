@@ -14,15 +14,16 @@ from nucleosynth.errors import UserError
 from nucleosynth.progress import count_of, say
 from nucleosynth.report import page
 from nucleosynth.report.results import Results
-from nucleosynth.run import Budget, versions
+from nucleosynth.run import Budget, Run, versions
 from nucleosynth.sample import Sample
 from nucleosynth.studies.arms import Arm, makers, parse
 from nucleosynth.studies.conduct import Frame, Tools, conduct
-from nucleosynth.studies.fairness import check_stores, check_usable
+from nucleosynth.studies.fairness import check_begun, check_stores, check_usable
 from nucleosynth.studies.makers import Recipes, check_enough, pair_maker
 from nucleosynth.studies.parts import Part, Source, folds, parts
 from nucleosynth.studies.plan import Plan, digest
 from nucleosynth.studies.statistics import LEAST
+from nucleosynth.verbs.fit import checkpoint_of, recipe
 
 
 def study(
@@ -57,8 +58,9 @@ def study(
     Args:
         data: the labelled tiles: name:path, or the path of a store.
         arm: given once for each: real; real+classic (windows varied by the conventional augmentation); either with
-            +METHOD or +METHOD:preset (fitted inside, on the training tiles alone) or +STORE (finished pairs, which must
-            come from those tiles); real@METHOD (no pairs, but as many more steps as the method's compute would buy).
+            +METHOD or +METHOD:preset (fitted inside, on the training tiles alone), +RUN or +pretrained:NAME (a trained
+            run, fitted further in the same way) or +STORE (finished pairs, which must come from those tiles);
+            real@METHOD (no pairs, but as many more steps as the method's compute would buy).
         run: the folder of the study, new unless --resume is given.
         fraction: share of the training nuclei that is used, in whole sources that show every class; given once for
             each, 1 unless given.
@@ -90,7 +92,7 @@ def study(
     _check_numbers(given)
     arms = parse(arm, preset, ratio)
     methods = {
-        each.name: config.preset(catalog.load("method", each.method).presets, each.preset, f"--arm with {each.name}")
+        each.name: recipe(each.method, each.preset, each.begin, where=f"--arm with {each.name}")[0]
         for each in makers(arms)
         if each.method
     }
@@ -138,16 +140,18 @@ def _check_numbers(given: Mapping[str, Any]) -> None:
 
 
 class _Material(NamedTuple):
-    """All tiles, read and found fair: the parts, how they were made, the tiles of each store, the reader's name."""
+    """All tiles, read and found fair: the parts, how they were made, the tiles of each store, the weights of each run
+    that is begun from, the reader's name."""
 
     parts: tuple[Part, ...]
     how: str
     stores: dict[str, list[Sample]]
+    weights: dict[str, str]
     data_set: str
 
     def digests(self) -> dict[str, str]:
-        """Of each set of tiles that decides the result."""
-        found = {name: digest(tiles) for name, tiles in self.stores.items()}
+        """Of each set of tiles that decides the result, and of weights."""
+        found = {name: digest(tiles) for name, tiles in self.stores.items()} | self.weights
         for part in self.parts:
             found |= {f"{part.slug} training": digest(part.training), f"{part.slug} test": digest(part.tests)}
         return found
@@ -161,10 +165,20 @@ def _material(source: Source, fractions: tuple[float, ...], seed: int, arms: Seq
         check_usable(tiles, f"tiles of {name}")
         for part in all_parts:
             check_stores(name, tiles, part.training, part.tests)
+    begun = {each.name: Run.open(each.begin) for each in makers(arms) if each.begin}
+    for name, run in begun.items():
+        for part in all_parts:
+            check_begun(name, run.record.training_sources, part.training, part.available, part.tests)
     check_enough(arms, all_parts, stores)
     name = source.data.partition(":")[0]
     known = {entry.name for entry in catalog.CATALOG["data set"]}
-    return _Material(all_parts, how, stores, name if name in known else "")
+    return _Material(
+        all_parts,
+        how,
+        stores,
+        {name: checkpoint_of(run) for name, run in begun.items()},
+        name if name in known else "",
+    )
 
 
 def _announce(plan: Plan, material: _Material) -> None:
