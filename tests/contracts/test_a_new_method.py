@@ -97,7 +97,7 @@ class OneColour:
     @classmethod
     def cost(cls, settings, size, classes):
         plain = {"gflop_per_evaluation": 1e-9, "gflop_once": 0, "gflop_cached": 1e-9, "evaluations": 1}
-        return [StageCost(name="colour", parameters=3, **plain)]
+        return [StageCost(name="colour", parameters=3, peak_mb=size**2 * 12e-6, **plain)]
 '''
 
 

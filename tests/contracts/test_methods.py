@@ -365,7 +365,9 @@ def test_its_cost_is_counted(kind: Any) -> None:
     assert tuple(cost.name for cost in costs) == kind.stages
     for cost in costs:
         assert cost.parameters > 0 < cost.evaluations
+        assert cost.peak_mb > 0
         assert 0 < cost.gflop_cached <= cost.gflop_per_evaluation
         assert cost.gflop_once + cost.gflop_cached == pytest.approx(cost.gflop_per_evaluation)
     larger = kind.cost(kind.presets["tiny"], 128, 4)
     assert larger[-1].gflop_per_evaluation > 3.5 * costs[-1].gflop_per_evaluation
+    assert larger[-1].peak_mb > 3.5 * costs[-1].peak_mb

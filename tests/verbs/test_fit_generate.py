@@ -1,5 +1,6 @@
 """fit and generate as a user calls them: options, files, refusals, stops and continuations."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -236,7 +237,7 @@ def test_cost_of_a_run_and_of_a_preset(run: Path, tmp_path: Path) -> None:
     assert found["gflop_per_pair"] == pytest.approx(
         sum(stage["gflop_once"] + stage["gflop_cached"] * stage["evaluations"] for stage in found["stages"])
     )
-    assert (tmp_path / "cost.json").is_file()
+    assert json.loads((tmp_path / "cost.json").read_text()) == found
     own = nucleosynth.cost(str(run))
     assert own["stages"][0]["parameters"] < found["stages"][0]["parameters"]
     assert (own["size"], nucleosynth.cost(str(run), size=64)["size"]) == (32, 64)
@@ -251,8 +252,10 @@ def test_a_pair_of_jointflow_small_costs_what_was_promised(role: str, most: floa
 
 
 def test_cost_counts_the_preset_s_own_tile_in_units_that_can_be_read(capsys: pytest.CaptureFixture[str]) -> None:
-    assert nucleosynth.cost("jointflow")["size"] == 64
-    assert "64^2, 5 classes" in capsys.readouterr().out
+    found, said = nucleosynth.cost("jointflow"), capsys.readouterr().out
+    assert found["size"] == 64
+    assert "64^2, 5 classes" in said
+    assert f"{found['stages'][0]['peak_mb']:.1f} MB" in said
     assert [_flop(number) for number in (0.5, 999.94, 98213.4, 2.5e6)] == [
         "0.500 GFLOP",
         "999.9 GFLOP",

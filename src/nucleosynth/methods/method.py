@@ -76,4 +76,4 @@ class Method(Protocol):
 
     @classmethod
     def cost(cls, settings: Settings, size: int, classes: int) -> "list[StageCost]":
-        """What each stage costs for a pair of size^2 with that many classes."""
+        """What each stage costs for a pair of size^2 with that many classes; `generate` takes its batch from it."""

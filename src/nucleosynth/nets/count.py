@@ -1,4 +1,4 @@
-"""FLOPs and parameters, and what a pair costs: counted by running a network on shapes alone (no memory, no time)."""
+"""FLOPs and parameters, and what a pair costs: counted by running a network on shapes alone (nothing is computed)."""
 
 from collections.abc import Callable
 from typing import Any, Self
@@ -7,6 +7,8 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
+
+from nucleosynth.nets.memory import peak_mb
 
 
 class StageCost(BaseModel):
@@ -24,6 +26,8 @@ class StageCost(BaseModel):
     """A pass after that."""
     evaluations: int
     """Passes a pair, as sampled by default; a guided step is two."""
+    peak_mb: float
+    """Live tensors at the peak of one plain pass of a pair, MB, float32, weights apart."""
 
     @property
     def gflop(self) -> float:
@@ -40,7 +44,7 @@ class StageCost(BaseModel):
         *,
         evaluations: int,
     ) -> Self:
-        """Of one plain pass, and of one after what is computed once a sample, if there is such a part."""
+        """Of one plain pass of one pair, and of one after what is computed once a sample, if there is such a part."""
         whole = gflop(plain)
         rest = whole if cached is None else gflop(cached)
         return cls(
@@ -50,6 +54,7 @@ class StageCost(BaseModel):
             gflop_once=whole - rest,
             gflop_cached=rest,
             evaluations=evaluations,
+            peak_mb=peak_mb(plain),
         )
 
 

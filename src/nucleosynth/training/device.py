@@ -1,6 +1,7 @@
 """Which device and which precision: picked by themselves, said aloud, overruled by name."""
 
 import logging
+import os
 
 import torch
 from lightning_fabric import Fabric
@@ -51,3 +52,10 @@ def fast_bf16(kind: str) -> bool:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     can = torch.cpu.get_capabilities()
     return bool(can.get("avx512_bf16") or can.get("amx_bf16"))
+
+
+def total_memory(device: torch.device) -> int:
+    """Bytes of memory that a device has, taken or free; of a CPU, the machine's."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -1,4 +1,4 @@
-"""`nucleosynth cost`: parameters and FLOPs of a method, counted by running it on shapes alone."""
+"""`nucleosynth cost`: parameters, FLOPs and memory of a method, counted by running it on shapes alone."""
 
 from collections.abc import Sequence
 from json import dumps
@@ -34,9 +34,10 @@ def cost(
     """Count what one pair costs: 1 multiply-add = 2 FLOP, a guided step is two evaluations, training apart.
 
     Returns what is written as JSON: stages [{name, parameters, gflop_per_evaluation (one plain pass), gflop_once
-    (what is computed once a sample), gflop_cached (a pass after that), evaluations}] and gflop_per_pair, as sampled
-    by default; and released: what the recipe as released costs at 256^2 {recipe, size, evaluations, gflop_per_pair},
-    from published numbers, or None where none are published.
+    (what is computed once a sample), gflop_cached (a pass after that), evaluations, peak_mb (live tensors at the peak
+    of one plain pass, MB in float32; weights are 4 bytes a parameter more)}] and gflop_per_pair, as sampled by default;
+    and released: what the recipe as released costs at 256^2 {recipe, size, evaluations, gflop_per_pair}, from published
+    numbers, or None where none are published.
 
     Args:
         method: a method (names are in `nucleosynth list`), or a run folder, whose settings and classes then count.
@@ -98,12 +99,12 @@ def _check_size(size: int, stride: int) -> None:
 
 
 def _print(found: dict[str, Any]) -> None:
-    table = Table("stage", "parameters", "an evaluation", "once a sample", "after that", "evaluations", box=None)
+    work = ("an\nevaluation", "once\na sample", "after\nthat", "evaluations")
+    table = Table("stage", "parameters", *work, "memory\na pair", box=None, padding=(0, 1, 0, 0))
     for stage in found["stages"]:
         numbers = (stage[f"gflop_{name}"] for name in ("per_evaluation", "once", "cached"))
-        table.add_row(
-            stage["name"], f"{stage['parameters'] / 1e6:.2f} M", *map(_flop, numbers), str(stage["evaluations"])
-        )
+        shown = (*map(_flop, numbers), str(stage["evaluations"]), f"{stage['peak_mb']:.1f} MB")
+        table.add_row(stage["name"], f"{stage['parameters'] / 1e6:.2f} M", *shown)
     console = Console(highlight=False)
     console.print(table)
     console.print(f"a pair of {found['size']}^2, {found['classes']} classes: {_flop(found['gflop_per_pair'])}")

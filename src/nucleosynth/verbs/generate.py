@@ -15,7 +15,7 @@ from nucleosynth.progress import progress, say
 from nucleosynth.run import Run
 from nucleosynth.sample import Condition, Sample
 from nucleosynth.verbs.generate_checks import check, check_numbers, check_tissue
-from nucleosynth.verbs.generate_conditions import Mode, Repaint, Wishes, conditions, number
+from nucleosynth.verbs.generate_conditions import Mode, Repaint, Wishes, conditions, sizes
 from nucleosynth.verbs.options import RunFolder
 
 SHEET = "_contact_sheet.png"
@@ -31,7 +31,7 @@ def generate(
     n: int | None = None,
     seed: int = 0,
     size: int | None = None,
-    batch: int = 16,
+    batch: int | None = None,
     mode: Mode | None = None,
     points: str | None = None,
     counts: str | None = None,
@@ -62,7 +62,9 @@ def generate(
         n: how many; given sides are used again and again. Unless given: each given side once, or 16 pairs.
         seed: of all randomness.
         size: side of a tile, px at the method's resolution; given tiles are cut into such windows, else kept whole.
-        batch: samples that go through the network together; other sizes give the same samples up to rounding.
+        batch: samples that go through the network together; other sizes give the same samples up to rounding. Unless
+            given: as many as surely fit (1, 2, 4 ... 16; on a GPU ... 256 where all tiles are of one size) and hardly
+            more than are made; the same on the same machine.
         mode: pair, image (for --labels), label (for --images) or inpaint (parts of --tiles); unless given, what is
             given decides: without labels, images or tiles it is pair.
         points: place nuclei where this data has them, or a table of layouts (`nucleosynth layouts sample`, a .parquet
@@ -108,8 +110,10 @@ def generate(
     if workers is None:
         workers = spare_cores(fabric.device.type)
     stream = conditions(wishes, model, seed)
-    there = number(wishes, model) if n is None or masks else None
-    n = n or there or PAIRS
+    there = sizes(wishes, model, None if n is None or masks else n) if None in (n, batch) or masks else []
+    n = n or len(there) or PAIRS
+    if batch is None:
+        batch = _fitting(kind, model, there or [(size, size) if size else model.size], n, fabric)
     identity = {
         "method": kind.name,
         "checkpoint": model.origin.checkpoint,
@@ -156,6 +160,12 @@ def _fill(
             samples = reported(make(islice(stream, len(rows)), rows))
             for shard in together:
                 store.write(shard, islice(samples, len(store.rows(shard))))
+
+
+def _fitting(kind: Any, model: Any, there: list[tuple[int, int]], n: int, fabric: Any) -> int:
+    from nucleosynth.methods.batching import fitting
+
+    return fitting(kind, model, there, n, fabric.device)
 
 
 def _fabric(device: str, precision: str) -> Any:

@@ -18,7 +18,7 @@ MIXED = "mixed"
 """What a run's facts call the tissue where training had several (methods.facts)."""
 
 
-def check_numbers(n: int | None, size: int | None, batch: int, workers: int | None) -> None:
+def check_numbers(n: int | None, size: int | None, batch: int | None, workers: int | None) -> None:
     """Refuse numbers that are too small."""
     least_of = (("--n", n, 1), ("--size", size, 16), ("--batch", batch, 1), ("--workers", workers, 0))
     for name, value, least in least_of:

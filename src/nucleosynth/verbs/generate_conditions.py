@@ -104,9 +104,16 @@ def conditions(wishes: Wishes, model: Any, seed: int) -> Iterator[Condition]:
     return (_beside(condition, reference) for condition, reference in zip(found, shown, strict=False))
 
 
-def number(wishes: Wishes, model: Any) -> int | None:
-    """How many conditions the data give, each looked at once; None without data."""
-    return sum(1 for _ in _once(wishes, model)) if wishes.side else None
+def sizes(wishes: Wishes, model: Any, most: int | None = None) -> list[tuple[int, int]]:
+    """(h w) px at which the network works for each condition that the data give, or the first `most`; [] without data.
+
+    Each is looked at once.
+    """
+    from nucleosynth.methods.batches import working_size
+
+    tiles = model.settings
+    found = islice(_once(wishes, model), most) if wishes.side else ()
+    return [working_size(condition, tiles.mpp, tiles.stride) for condition in found]
 
 
 def _from_nothing(wishes: Wishes, model: Any, seed: int) -> Iterator[Condition]:
