@@ -40,10 +40,11 @@ MAY_IMPORT = {
     "studio": GROUND | VERBS | {"report", "studio"},
     "cli": GROUND | VERBS | {"report", "__init__"},
     "__main__": frozenset({"cli"}),
+    "pretrained": frozenset(),
     "__init__": frozenset(),
 }
 TORCH_PACKAGES = {"torch", "torchvision", "lightning", "lightning_fabric", "safetensors", "open_clip", "transformers"}
-TORCHLESS = GROUND | NUMPY | {"report", "cli", "__main__", "__init__"}
+TORCHLESS = GROUND | NUMPY | {"pretrained", "report", "cli", "__main__", "__init__"}
 
 
 def module_name(path: Path) -> str:

@@ -39,14 +39,14 @@ def batch_for(stages: Sequence[StageCost], total_bytes: int, most: int) -> int:
     return batch
 
 
-def most_together(device: str, count: int, sizes: Collection[tuple[int, int]]) -> int:
-    """The most that is worth it on a kind of device, a power of two: for `count` samples, of tiles of `sizes` (h w).
+def most_together(device: str, sizes: Collection[tuple[int, int]]) -> int:
+    """The most that is worth it on a kind of device, for tiles of `sizes` (h w), however many are made: a sample is the
+    same to the byte only in batches of one size.
 
     Empty places of a batch are computed too, and tiles of several sizes go through the network size by size: there it
     is no more than on a CPU.
     """
-    most = MOST[device] if len(set(sizes)) == 1 else MOST["cpu"]
-    return min(most, 1 << (count - 1).bit_length())
+    return MOST[device] if len(set(sizes)) == 1 else MOST["cpu"]
 
 
 def side_of(sizes: Collection[tuple[int, int]], usual: tuple[int, int], stride: int) -> int:
@@ -60,14 +60,12 @@ def side_of(sizes: Collection[tuple[int, int]], usual: tuple[int, int], stride: 
     return math.ceil(math.sqrt(area) / stride) * stride
 
 
-def fitting(kind: Any, model: Any, sizes: Collection[tuple[int, int]], count: int, device: torch.device) -> int:
-    """Samples that a trained method takes together to make `count` of them; told where memory is what limits them.
+def fitting(kind: Any, model: Any, sizes: Collection[tuple[int, int]], device: torch.device) -> int:
+    """Samples that a trained method takes together; told where memory is what limits them.
 
     kind: its class (methods.method.Method); sizes: (h w) px at which its networks work.
     """
-    most = most_together(device.type, count, sizes)
-    if most == 1:
-        return most
+    most = most_together(device.type, sizes)
     side = side_of(sizes, model.size, model.settings.stride)
     stages = kind.cost(model.settings, side, len(model.class_names))
     batch = batch_for(stages, total_memory(device), most)

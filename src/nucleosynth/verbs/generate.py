@@ -63,8 +63,8 @@ def generate(
         seed: of all randomness.
         size: side of a tile, px at the method's resolution; given tiles are cut into such windows, else kept whole.
         batch: samples that go through the network together; other sizes give the same samples up to rounding. Unless
-            given: as many as surely fit (1, 2, 4 ... 16; on a GPU ... 256 where all tiles are of one size) and hardly
-            more than are made; the same on the same machine.
+            given: as many as surely fit (1, 2, 4 ... 16; on a GPU ... 256 where all tiles are of one size), the same
+            on the same machine.
         mode: pair, image (for --labels), label (for --images) or inpaint (parts of --tiles); unless given, what is
             given decides: without labels, images or tiles it is pair.
         points: place nuclei where this data has them, or a table of layouts (`nucleosynth layouts sample`, a .parquet
@@ -113,7 +113,7 @@ def generate(
     there = sizes(wishes, model, None if n is None or masks else n) if None in (n, batch) or masks else []
     n = n or len(there) or PAIRS
     if batch is None:
-        batch = _fitting(kind, model, there or [(size, size) if size else model.size], n, fabric)
+        batch = _fitting(kind, model, there or [(size, size) if size else model.size], fabric)
     identity = {
         "method": kind.name,
         "checkpoint": model.origin.checkpoint,
@@ -162,10 +162,10 @@ def _fill(
                 store.write(shard, islice(samples, len(store.rows(shard))))
 
 
-def _fitting(kind: Any, model: Any, there: list[tuple[int, int]], n: int, fabric: Any) -> int:
+def _fitting(kind: Any, model: Any, there: list[tuple[int, int]], fabric: Any) -> int:
     from nucleosynth.methods.batching import fitting
 
-    return fitting(kind, model, there, n, fabric.device)
+    return fitting(kind, model, there, fabric.device)
 
 
 def _fabric(device: str, precision: str) -> Any:
