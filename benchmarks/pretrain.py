@@ -63,7 +63,9 @@ def main() -> None:
 def write_tiles(store: Path, nucls: str, puma: str, dsb2018: str) -> None:
     """All sets in one store, about as much of each."""
     sets = {
-        "breast": [replace(tile, mpp=NUCLS_MPP, licence="CC0-1.0") for tile in _binary(nucls)],
+        "breast": [
+            replace(tile, mpp=NUCLS_MPP, licence="CC0-1.0", source=f"nucls/{tile.sample_id}") for tile in _binary(nucls)
+        ],
         "melanoma": list(_binary(puma)),
         "purple": [tile for tile in map(_scaled, _binary(dsb2018)) if tile is not None],
         "drawn": list(_binary(DRAWN)),
