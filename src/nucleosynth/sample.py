@@ -135,7 +135,8 @@ class Sample:
     class_scheme: what was merged into these classes, as a text ("" = nothing: the classes are the data set's own).
     quality: what is known of how good the tile is; "repairs" counts what reading it had to mend.
     provenance: {"kind": "real"} or {"kind": "synthetic", generator, preset, without (parts left out, if any),
-    checkpoint, seed, k, condition, training_sources}.
+    checkpoint, seed, k, condition, training_sources [{source, licence, inherited: true where training began from a run
+    that knew it}]}.
 
     Raises:
         UserError: a field is of the wrong shape, type or range, or two fields contradict each other.

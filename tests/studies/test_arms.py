@@ -11,8 +11,9 @@ import pytest
 from drawn import drawn_sample
 from faked_study import synthetic, tiles
 from nucleosynth.errors import UserError
+from nucleosynth.run import TrainingSource
 from nucleosynth.studies.arms import makers, parse
-from nucleosynth.studies.fairness import check_apart, check_stores, check_usable
+from nucleosynth.studies.fairness import check_apart, check_begun, check_stores, check_usable
 
 
 def test_the_kinds(tmp_path: Path) -> None:
@@ -148,6 +149,27 @@ def test_fair_tiles_pass() -> None:
 def test_unfair_tiles_are_refused(tile: Any, words: str) -> None:
     with pytest.raises(UserError, match=words):
         check_stores("real+pairs", [pair(), tile], TRAINING, TESTS)
+
+
+def test_what_a_generator_inherited_may_be_of_other_data() -> None:
+    told = [*({"source": source, "licence": ""} for source in SOURCES[:2])]
+    known = [{"source": "elsewhere/1", "licence": "", "inherited": True}, *told]
+    check_stores("real+pairs", [pair(provenance={"training_sources": known})], TRAINING, TESTS, TRAINING)
+    left_out = [{"source": SOURCES[2], "licence": "", "inherited": True}, *told]
+    tile = pair(provenance={"training_sources": left_out})
+    with pytest.raises(UserError, match="has seen other tiles"):
+        check_stores("real+pairs", [tile], TRAINING[:2], TESTS, TRAINING)
+    with pytest.raises(UserError, match="has seen the test tiles"):
+        check_stores("real+pairs", [tile], TRAINING[:2], TRAINING[2:], TRAINING[:2])
+
+
+def test_a_run_to_begin_from_may_be_of_other_data() -> None:
+    seen = [TrainingSource(source=source, licence="") for source in ("elsewhere/1", *SOURCES[:2])]
+    check_begun("real+run", seen, TRAINING[:2], TRAINING, TESTS)
+    with pytest.raises(UserError, match="labels that it is without"):
+        check_begun("real+run", seen, TRAINING[:1], TRAINING, TESTS)
+    with pytest.raises(UserError, match="the test tiles"):
+        check_begun("real+run", seen, TRAINING[2:], TRAINING[2:], TRAINING[:2])
 
 
 def test_a_source_outside_the_fraction_is_refused() -> None:

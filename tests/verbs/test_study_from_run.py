@@ -39,7 +39,7 @@ def test_an_arm_is_a_run_that_is_fitted_further(elsewhere: Run) -> None:
     options: dict[str, Any] = {"seeds": 1, "steps": 1, "generator_steps": 1, "precision": "32-true"}
     found = study(data=DATA, arm=arms, run=Path("run"), **options)
     (maker,) = found.makers
-    assert (maker.name, maker.label, maker.begun_from, maker.inherited) == ("before", "before", "before", 2)
+    assert (maker.name, maker.label, maker.inherited) == ("before", "before", 2)
     assert "begun from before" in maker.made_by
     (record,) = (json.loads(path.read_text()) for path in Path("run").glob("parts/*/makers/*/generator/run.json"))
     inherited = {entry["source"] for entry in record["inherited_sources"]}
@@ -50,6 +50,9 @@ def test_an_arm_is_a_run_that_is_fitted_further(elsewhere: Run) -> None:
     assert record["begun_from"] in json.loads(Path("run/plan.json").read_text())["digests"].values()
     said = [each for each in cautions(found) if each.head == "Knowledge from elsewhere."]
     assert "before: 2 sources" in said[0].words
+    (pairs,) = Path("run").glob("parts/*/makers/*/pairs")
+    as_a_store = study(data=DATA, arm=["real", f"real+{pairs}"], run=Path("again"), seeds=1, steps=1)
+    assert as_a_store.makers[0].inherited == 2
 
 
 def test_a_run_that_has_seen_the_test_tiles_is_refused(

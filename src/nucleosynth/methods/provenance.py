@@ -23,6 +23,8 @@ class Origin:
     """Of which its settings are."""
     without: tuple[str, ...] = ()
     """The parts that it was built without, of the preset and beyond it (`fit --without`)."""
+    inherited: frozenset[str] = frozenset()
+    """Those of the sources that it knows from the run that its training began from (`fit --from`)."""
 
     @classmethod
     def of(cls, run: Run) -> "Origin":
@@ -36,6 +38,7 @@ class Origin:
             record.class_scheme,
             record.preset,
             tuple(record.settings.get("without", ())),
+            frozenset(entry.source for entry in record.inherited_sources),
         )
 
     @classmethod
@@ -77,7 +80,10 @@ class Origin:
             "seed": seed,
             "k": k,
             "condition": given,
-            "training_sources": [{"source": source, "licence": licence} for source, licence in self.training_sources],
+            "training_sources": [
+                {"source": source, "licence": licence, **({"inherited": True} if source in self.inherited else {})}
+                for source, licence in self.training_sources
+            ],
         }
 
 

@@ -89,7 +89,7 @@ def _one_fold(results: Results) -> Iterator[Caution]:
 
 def _begun(results: Results) -> Iterator[Caution]:
     """Whose pairs bring more than the arm's labels."""
-    begun = {maker.label: maker for maker in results.makers if maker.begun_from}
+    begun = {maker.label: maker for maker in results.makers if maker.inherited}
     if begun:
         seen = "; ".join(f"{label}: {plural(maker.inherited, 'source')}" for label, maker in begun.items())
         yield Caution(

@@ -183,10 +183,8 @@ class Maker(Record):
     fraction: float
     made_by: str
     """In words, the generator's checkpoint included."""
-    begun_from: str = ""
-    """The trained run that fitting began from ("" = none) ..."""
     inherited: int = 0
-    """... and on how many sources that was trained."""
+    """On how many sources of other data the run was trained that fitting began from; 0 where it began anew."""
     synthetic: Tiles
     """All that were made: as many as the largest ratio needs."""
     fit_seconds: float | None

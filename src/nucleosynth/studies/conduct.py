@@ -136,7 +136,7 @@ def _made(maker: Maker, arms: Sequence[Arm], part: Part, place: Path, make: Make
     wanted = max(ratios) * area_mm2(part.training)
     made = make(maker, part.training, wanted, place / "makers" / maker.slug)
     check_usable(made.samples, f"pairs of {maker.name}")
-    check_stores(maker.name, made.samples, part.training, part.tests, made.inherited)
+    check_stores(maker.name, made.samples, part.training, part.tests, part.available)
     return made
 
 

@@ -4,7 +4,7 @@ A generator that saw other tiles brings labels that the real arm never had; one 
 Every tile's provenance is read before any training starts.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from nucleosynth.errors import UserError
 from nucleosynth.metrics.overlap import check_names
@@ -20,18 +20,20 @@ def check_stores(
     tiles: Sequence[Sample],
     training: Sequence[Sample],
     tests: Sequence[Sample],
-    inherited: Collection[str] = (),
+    available: Sequence[Sample] = (),
 ) -> None:
     """Refuse an arm whose tiles rest on other sources than those of `training`, or tell other classes apart.
 
-    inherited: sources that its generator's own beginning rests on, see `check_begun`.
+    What a generator inherited from the run that it was begun from may be of other data, see `check_begun`; available:
+    as there.
 
     Raises:
         UserError: tiles of the test split; a source, of the generator's training, of a given side or of a kept image,
             that is not among the training sources; a synthetic tile that does not say what its generator was trained
             on; other classes.
     """
-    allowed, held_out = {tile.source for tile in training} | set(inherited), {tile.source for tile in tests}
+    elsewhere = inherited(tiles) - {tile.source for tile in available}
+    allowed, held_out = {tile.source for tile in training}, {tile.source for tile in tests}
     names, scheme = training[0].class_names, training[0].class_scheme
     rests_on: set[str] = set()
     for tile in tiles:
@@ -44,7 +46,7 @@ def check_stores(
                 mend="make the pairs from tiles with the classes of the study",
             )
         rests_on.update(_sources(tile, arm))
-    for sources, what in ((rests_on & held_out, "the test tiles"), (rests_on - allowed, "other tiles")):
+    for sources, what in ((rests_on & held_out, "the test tiles"), (rests_on - allowed - elsewhere, "other tiles")):
         if sources:
             raise UserError(
                 f"arm {arm} has seen {what}",
@@ -82,6 +84,12 @@ def check_begun(
                 where=f"training_sources of {arm}",
                 mend="begin from a run that was trained on other slides",
             )
+
+
+def inherited(tiles: Iterable[Sample]) -> set[str]:
+    """Sources that the generators of these tiles know from the runs that they were begun from alone."""
+    behind = (entry for tile in tiles for entry in tile.provenance.get("training_sources", ()))
+    return {entry["source"] for entry in behind if entry.get("inherited")}
 
 
 def check_usable(tiles: Sequence[Sample], what: str) -> None:

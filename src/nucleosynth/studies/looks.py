@@ -17,6 +17,7 @@ from nucleosynth.sample import Sample
 from nucleosynth.studies import colours, figures, panels
 from nucleosynth.studies.arms import Maker
 from nucleosynth.studies.evidence import common_side, described, evidence, windows
+from nucleosynth.studies.fairness import inherited
 from nucleosynth.studies.parts import Part
 from nucleosynth.studies.plan import Plan
 from nucleosynth.studies.witness import Witness
@@ -27,14 +28,13 @@ Ceiling = Callable[[Sequence[Sample]], dict[str, float | None]]
 
 @dataclass(frozen=True)
 class Made:
-    """Synthetic tiles; for how many seconds their generator was fitted and they were made, where that is known; how to
-    load the generator, where there is one; and the sources of the run that it was begun from."""
+    """Synthetic tiles; for how many seconds their generator was fitted and they were made, where that is known; and how
+    to load the generator, where there is one."""
 
     samples: Sequence[Sample]
     fit_seconds: float | None
     make_seconds: float | None
     load: Callable[[], Any] | None
-    inherited: frozenset[str] = frozenset()
 
     @property
     def seconds(self) -> float:
@@ -92,8 +92,7 @@ class Look:
             fold=part.fold,
             fraction=part.fraction,
             made_by=_origin(maker, made),
-            begun_from=maker.begin,
-            inherited=len(made.inherited),
+            inherited=len(inherited(made.samples) - {tile.source for tile in part.training}),
             synthetic=described(made.samples),
             fit_seconds=made.fit_seconds,
             make_seconds=made.make_seconds,

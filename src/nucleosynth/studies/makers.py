@@ -53,8 +53,7 @@ def pair_maker(recipes: Recipes, stores: dict[str, list[Sample]]) -> MakePairs:
         if not (folder / SPENT).exists():
             _fit_and_make(maker, tiles, wanted_mm2, place, store, recipes)
         spent = json.loads((folder / SPENT).read_text())
-        inherited = frozenset(entry.source for entry in Run.open(place).record.inherited_sources)
-        return Made(list(read(str(store))), spent["fit"], spent["make"], _loader(maker, place, recipes), inherited)
+        return Made(list(read(str(store))), spent["fit"], spent["make"], _loader(maker, place, recipes))
 
     return make
 

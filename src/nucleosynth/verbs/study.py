@@ -164,7 +164,7 @@ def _material(source: Source, fractions: tuple[float, ...], seed: int, arms: Seq
     for name, tiles in stores.items():
         check_usable(tiles, f"tiles of {name}")
         for part in all_parts:
-            check_stores(name, tiles, part.training, part.tests)
+            check_stores(name, tiles, part.training, part.tests, part.available)
     begun = {each.name: Run.open(each.begin) for each in makers(arms) if each.begin}
     for name, run in begun.items():
         for part in all_parts:
