@@ -120,7 +120,9 @@ def write_model(run: Run, folder: Path) -> None:
         keys = [key for key in file.keys() if key.startswith("module.average.")]  # noqa: SIM118
         tensors = {key: _half(file.get_tensor(key)) for key in keys}
     rest = json.loads(meta["rest"]) | {"optimisers": {}}
-    save_file(tensors, folder / "checkpoints" / source.name, meta | {"rest": json.dumps(rest)})
+    target = folder / "checkpoints" / source.name
+    save_file(tensors, target, meta | {"rest": json.dumps(rest)})
+    target.chmod(0o644)
 
 
 def _half(tensor: torch.Tensor) -> torch.Tensor:

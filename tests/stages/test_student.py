@@ -26,7 +26,7 @@ from nucleosynth.training.checkpoint import Moment
 from nucleosynth.training.device import fabric_for
 
 NETWORK = UNetSettings(widths=(16, 32), blocks=(1, 1), attention=(False, True), embedding=32)
-SAMPLING = SamplingSettings(steps=4, guided_steps=2)
+SAMPLING = SamplingSettings(steps=4, guided_steps=2, lead=0)
 
 
 @pytest.fixture(scope="module")

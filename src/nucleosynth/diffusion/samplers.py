@@ -92,8 +92,8 @@ def multistep(denoise: Denoise, state: State, times: Tensor, processes: Processe
     """Second order at one evaluation a step: x0-hat linear through this step's and the last one's.
 
     The data-prediction multistep of DPM-Solver++(2M) (Lu et al., 2022, Algorithm 2), with x0-hat linear in s instead
-    of in log(alpha / sigma), so that pure noise (s = 0) is an ordinary start. A last step that ends at the data is
-    first order.
+    of in log(alpha / sigma), so that pure noise (s = 0) is an ordinary start. A step that ends at the data is first
+    order.
     """
     path = Path(times, state, processes, noise)
     y = path.enter(state)
@@ -102,7 +102,7 @@ def multistep(denoise: Denoise, state: State, times: Tensor, processes: Processe
         x0 = path.evaluate(denoise, y, i).x0
         moved = path.redrawn(y, x0, i)
         for name in path.gaussian:
-            straight = before is None or path.ends_at_data(i)
+            straight = before is None or path.move(name, i)[1] >= 1
             slope = None if straight or before is None else _slope(x0[name], before[name], path.move(name, i - 1))
             moved[name] = _advance(y[name], x0[name], slope, path.move(name, i))
         y, before = moved, x0

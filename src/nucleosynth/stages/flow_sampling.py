@@ -27,9 +27,12 @@ class SamplingSettings(Settings):
     """See diffusion.samplers; a student jumps."""
     steps: int = Field(16, ge=1)
     """Steps for a pair, and for a label from an image: unguided."""
-    shift: float = Field(8.0, gt=0)
+    shift: float = Field(3.0, gt=0)
     """Steps are smaller near the noise, where layout and colour are settled (diffusion.flow.shifted); 1 = even."""
-    history: float = Field(0.25, ge=0)
+    lead: float = Field(0.7, ge=0, le=1)
+    """How far the label's clock is ahead of the image's in a pair: 0 = together, 1 = the label is whole before the
+    image begins. An image that follows its label shows the nuclei that this says."""
+    history: float = Field(0.0, ge=0)
     """Guidance of pairs against the last step's prediction (diffusion.prediction.history_guided); 0 = none."""
     guided_steps: int = Field(8, ge=1)
     """Steps for an image from a label: guided by the label's clock at 1 against 0."""
@@ -40,7 +43,11 @@ class SamplingSettings(Settings):
 
     def times(self, steps: int, whole: Collection[str]) -> Tensor:
         """Clocks (steps + 1, groups) of a path; those of the sides that are given whole stand at 1."""
-        times = shifted(torch.linspace(0, 1, steps + 1), self.shift).view(-1, 1).repeat(1, len(GROUPS))
+        even = torch.linspace(0, 1, steps + 1).view(-1, 1).repeat(1, len(GROUPS))
+        if not whole:
+            waits = torch.tensor([self.lead if name == "image" else 0.0 for name in GROUPS])
+            even = (even * (1 + self.lead) - waits).clamp(0, 1)
+        times = shifted(even, self.shift)
         for name in whole:
             times[:, GROUPS.index(name)] = 1
         return times

@@ -79,6 +79,8 @@ class Lesson(NamedTuple):
     ends: Tensor
     target: State
     given: Given
+    taught: Tensor
+    """(b g), which sides have a target: those that move."""
 
 
 class Teacher(NamedTuple):
@@ -129,7 +131,7 @@ class StudentStage(AveragedStage[JointNet]):
         known = lesson.given.known.chunk(len(GROUPS), dim=1)
         weights = dict(zip(said, velocity_weight(lesson.t).unbind(1), strict=True))
         for index, name in enumerate(said):
-            weights[name] = torch.where(lesson.t[:, index] < 1, weights[name].clamp(min=1.0), 0.0)
+            weights[name] = torch.where(lesson.taught[:, index], weights[name].clamp(min=1.0), 0.0)
         losses = weighted_error(said, lesson.target, weights, {n: 1 - k for n, k in zip(said, known, strict=True)})
         self.descend(fabric, losses["image"] + self.teacher.training.label_weight * losses["label"], moment)
         return losses
@@ -158,7 +160,7 @@ class StudentStage(AveragedStage[JointNet]):
             here, there = here.to(fabric.device), there.to(fabric.device)
             state[name] = here
             target[name] = headed_for(here, there, t[:, index], ends[:, index])
-        return Lesson(state, t, ends, target, path.given)
+        return Lesson(state, t, ends, target, path.given, ends > t)
 
     @torch.no_grad()
     def _followed(self, fabric: Fabric, number: int) -> Trajectory:
@@ -224,7 +226,7 @@ class StudentStage(AveragedStage[JointNet]):
         target = {
             name: headed_for(state[name], there[name], t[:, index], ends[:, index]) for index, name in enumerate(state)
         }
-        return Lesson(state, t, ends, target, drawn.given)
+        return Lesson(state, t, ends, target, drawn.given, ends > t)
 
     def _meanflow(self, fabric: Fabric, batch: FlowBatch, moment: Moment) -> Lesson:
         """The teacher's point, moved on by the student's derivative along the teacher's velocity."""
@@ -259,7 +261,7 @@ class StudentStage(AveragedStage[JointNet]):
         for index, name in enumerate(state):
             span = (ends - t)[:, index].view(-1, 1, 1, 1)
             target[name] = point[name] + (left[name] * span * change[index]).clamp(-4, 4)
-        return Lesson(state, t, ends, target, drawn.given)
+        return Lesson(state, t, ends, target, drawn.given, t < 1)
 
 
 def headed_for(here: Tensor, there: Tensor, t: Tensor, ends: Tensor) -> Tensor:
