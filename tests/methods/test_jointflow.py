@@ -14,6 +14,7 @@ from made_runs import record_of
 from nucleosynth import config
 from nucleosynth.conditions.counts import from_classes
 from nucleosynth.conditions.holes import rectangle
+from nucleosynth.conditions.points import from_instances
 from nucleosynth.conditions.proportions import from_label
 from nucleosynth.data.reader import read
 from nucleosynth.diffusion.prediction import State
@@ -164,6 +165,18 @@ def test_what_is_told_is_heard(model: JointFlow, tiles: list[Sample], name: str)
     images = [made(model, *each)[0].image for each in ([replace(asked, **{name: x})] for x in (None, first, second))]
     assert all((one != other).any() for one, other in zip(images, [*images[1:], images[0]], strict=True))
     assert_array_equal(images[1], made(model, replace(asked, **{name: first}))[0].image)
+
+
+def test_points_say_how_many_nuclei_there_are(model: JointFlow, tiles: list[Sample]) -> None:
+    """A layout by itself is the same as with its own counts beside it; other counts are heard."""
+    layout = from_instances(tiles[0].crop(0, 0, 32, 32))
+    counts = from_classes(layout.classes, len(tiles[0].class_names))
+    alone, told, others = (
+        made(model, condition_of(tiles[0].crop(0, 0, 32, 32), points=layout, counts=asked))[0]
+        for asked in (None, counts, counts + 5)
+    )
+    assert_array_equal(alone.image, told.image)
+    assert (alone.image != others.image).any()
 
 
 def test_an_empty_caption_and_an_unknown_tissue_say_nothing(model: JointFlow, tiles: list[Sample]) -> None:

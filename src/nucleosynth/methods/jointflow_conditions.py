@@ -72,14 +72,19 @@ class Asking:
                 yield "label", slot.position, torch.from_numpy(padded(label, group.size))
 
     def _asked(self, asked: Condition, own: tuple[int, int]) -> Iterator[tuple[str, NDArray[np.float32]]]:
-        """Parts of `Told` that a condition gives, as numbers; own: its size at the method's resolution."""
-        told_apart, settings = self.coding.told_apart, self.settings
+        """Parts of `Told` that a condition gives, as numbers; own: its size at the method's resolution.
+
+        Points say how many nuclei there are, too: a layout without any asks for none.
+        """
+        told_apart, settings, counts = self.coding.told_apart, self.settings, asked.counts
         if asked.points is not None:
             layout = resize_points(asked.points, own, settings.mpp)
             yield "points", point_channels(layout, self.coding, settings.splat_px)
-        if asked.counts is not None:
+            if counts is None:
+                counts = counting.from_classes(layout.classes, len(asked.class_names))
+        if counts is not None:
             share = own[0] * own[1] / settings.tile**2
-            yield "counts", counting.amounts(asked.counts, told_apart, share)
+            yield "counts", counting.amounts(counts, told_apart, share)
         if asked.proportions is not None:
             yield "proportions", proportional.amounts(asked.proportions, told_apart)
         if asked.tissue in self.facts.tissues:
