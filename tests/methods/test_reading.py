@@ -116,8 +116,9 @@ def test_a_cpu_has_no_core_to_spare_beside_its_network() -> None:
 
 
 SCRIPT = """
-import sys, time
+import signal, sys, time
 from functools import partial
+signal.signal(signal.SIGINT, signal.default_int_handler)  # tests that run in the background may ignore it
 sys.path.insert(0, {tests!r})
 from made_reads import process
 from nucleosynth.methods.reading import Unread, begin, reading_in

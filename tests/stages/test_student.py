@@ -186,3 +186,27 @@ def test_every_direction_is_taught(
     carries = {"pair": (True, True), "image": (True, False), "label": (False, True), "inpaint": (True, True)}
     found = tuple(bool(losses[name] > 0) for name in ("image", "label"))
     assert found == carries[student.DIRECTIONS[direction]]
+
+
+@pytest.mark.parametrize("objective", ["progressive", "trajectory"])
+def test_a_side_that_stands_still_is_not_taught(
+    coded: CodedTiles, tiles: list[Sample], fabric: Fabric, objective: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the label is whole before the image begins one of the two often waits: its target weighs nothing then."""
+    stage = stage_of(coded, tiles, objective=objective, directions=(1, 0, 0, 0))
+    stage.teacher = stage.teacher._replace(sampling=SAMPLING.model_copy(update={"lead": 1.0}))
+    torch.manual_seed(0)
+    lesson = getattr(stage, f"_{objective}")(fabric, stage._crops(0), Moment())
+    assert not lesson.taught.all()
+    assert torch.equal(lesson.taught, lesson.ends > lesson.t)
+    monkeypatch.setattr(stage, "descend", lambda *_: None)
+    stage.wrapped, losses = stage.net, []
+    for wrong in (0.0, 100.0):
+        off = {
+            name: part + wrong * (~lesson.taught[:, index]).view(-1, 1, 1, 1)
+            for index, (name, part) in enumerate(lesson.target.items())
+        }
+        monkeypatch.setattr(stage, f"_{objective}", lambda *_, off=off: lesson._replace(target=off))
+        losses.append(stage.step(fabric, None, Moment()))  # type: ignore[arg-type]
+    for name in losses[0]:
+        torch.testing.assert_close(losses[0][name], losses[1][name])

@@ -23,7 +23,7 @@ from nucleosynth.run import Run
 from nucleosynth.sample import Condition, Sample
 from nucleosynth.training.device import fabric_for
 from nucleosynth.verbs.generate_checks import check, check_tissue
-from nucleosynth.verbs.generate_conditions import Wishes, conditions, number, references
+from nucleosynth.verbs.generate_conditions import Wishes, conditions, references, sizes
 
 
 @pytest.fixture(scope="module")
@@ -113,10 +113,10 @@ def test_windows_have_masks_of_their_own(model: Any, data: str, tmp_path: Path) 
     mask[:8] = 0
     wishes = Wishes({"tiles": data}, size=32, masks=tmp_path)
     with pytest.raises(UserError, match="a tile without a mask"):
-        number(wishes, model)
+        sizes(wishes, model)
     for condition in first(model, 8, tiles=data, size=32):
         cv2.imwrite(str(tmp_path / f"{condition.name.partition('~')[0]}.png"), mask)
-    assert number(wishes, model) == 8
+    assert len(sizes(wishes, model)) == 8
     assert all(
         condition.known is not None and condition.known[:8].all()
         for condition in first(model, 8, tiles=data, size=32, masks=tmp_path)

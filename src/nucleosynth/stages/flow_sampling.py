@@ -45,8 +45,8 @@ class SamplingSettings(Settings):
         """Clocks (steps + 1, groups) of a path; those of the sides that are given whole stand at 1."""
         even = torch.linspace(0, 1, steps + 1).view(-1, 1).repeat(1, len(GROUPS))
         if not whole:
-            waits = torch.tensor([self.lead if name == "image" else 0.0 for name in GROUPS])
-            even = (even * (1 + self.lead) - waits).clamp(0, 1)
+            pace, waits = 1 + self.lead, torch.tensor([name == "image" for name in GROUPS])
+            even = torch.where(waits, 1 - (1 - even) * pace, even * pace).clamp(0, 1)
         times = shifted(even, self.shift)
         for name in whole:
             times[:, GROUPS.index(name)] = 1
